@@ -2,12 +2,13 @@
 //! has an outcome from the hub; the hub's answer goes to the command's response topic.
 //!
 //! The broker keeps commands while the bridge is away. If a connection breaks before the acknowledgement, the broker
-//! sends the command again. The bridge remembers the commands that the hub has, and does not send them twice, unless
-//! the bridge was restarted in between.
+//! sends the command again. The bridge remembers a command until it has passed the outcome to the connection, and does
+//! not send it to the hub a second time until then. A command reaches the hub twice if the bridge is restarted, if the
+//! connection to the hub is lost before the answer, or if the one to the broker is lost before the PUBACK arrives.
 
 use super::counters::CommandCounters;
 use super::destination::Destination;
-use super::exchange::{Cause, End, Heard, Publication, Rejection};
+use super::exchange::{BrokerEvent, Cause, End, Publication, Rejection};
 use super::flapping::Flapping;
 use super::incoming::{Arrived, Incoming, Outcome};
 use super::limits::{ANSWER_BYTES_MAX, BACKOFF_MS_MAX, BACKOFF_MS_MIN, TRANSIENT_PAUSE_MS};
@@ -91,6 +92,7 @@ impl Commands {
             self.serve_hub(now);
             self.refusals.flush(now);
             if let Some(link) = &mut self.link {
+                link.hold(self.incoming.has_too_many());
                 link.flush();
             }
             let retry = self.link.is_none().then_some(self.retry_at);
@@ -115,7 +117,7 @@ impl Commands {
         }
         self.refusals.end();
         say(format_args!(
-            "no more commands; {} were on their way to the hub, and are sent again after the next start",
+            "ended; {} commands are not acknowledged, and the broker sends them again after the next start",
             self.incoming.unacknowledged()
         ));
     }
@@ -129,8 +131,8 @@ impl Commands {
         if let Some(link) = &mut self.link {
             link.pump(now);
         }
-        while let Some(heard) = self.link.as_mut().and_then(Link::hear) {
-            self.on_heard(heard, now);
+        while let Some(event) = self.link.as_mut().and_then(Link::next_event) {
+            self.on_event(event, now);
         }
     }
 
@@ -141,9 +143,9 @@ impl Commands {
         }
     }
 
-    fn on_heard(&mut self, heard: Heard, now: Instant) {
-        match heard {
-            Heard::Connected { session_present, .. } => {
+    fn on_event(&mut self, event: BrokerEvent, now: Instant) {
+        match event {
+            BrokerEvent::Connected { session_present, .. } => {
                 if !session_present {
                     self.incoming.forget();
                 }
@@ -152,7 +154,7 @@ impl Commands {
                     self.lose(&reason);
                 }
             }
-            Heard::Subscribed => {
+            BrokerEvent::Subscribed => {
                 self.subscribed = Some(now);
                 let is_news = self.troubles.clear() || !self.has_been_subscribed;
                 self.has_been_subscribed = true;
@@ -163,19 +165,19 @@ impl Commands {
                     say(format_args!("{}: commands come from {}", self.destination.broker, self.topic));
                 }
             }
-            Heard::Delivery(delivery) => {
+            BrokerEvent::Delivery(delivery) => {
                 let arrived = self.incoming.take(delivery);
                 self.on_arrived(arrived, now);
             }
-            Heard::Closed(End { reason, cause }) => {
+            BrokerEvent::Closed(End { reason, cause }) => {
                 self.lose(&reason);
-                if cause == Cause::Name {
+                if cause == Cause::ClientIdInUse {
                     self.retry_at = now + Duration::from_millis(TRANSIENT_PAUSE_MS);
                 }
             }
             // These are about an answer. Its command is done, whether or not the broker took the answer.
-            Heard::Acknowledged(_) => {}
-            Heard::Rejected(_, Rejection { reason, .. }) => {
+            BrokerEvent::Acknowledged(_) => {}
+            BrokerEvent::Rejected(_, Rejection { reason, .. }) => {
                 let why = "the bridge must be permitted to publish to the response topic";
                 self.refusals.say(format!("the broker refused an answer: {reason}; {why}"), now);
             }
@@ -192,7 +194,7 @@ impl Commands {
 
     /// Handles the end of the connection. The broker sends unacknowledged commands again.
     fn lose(&mut self, reason: &str) {
-        let was_closed = self.link.take().is_some_and(|link| link.was_closed_in_order);
+        let was_closed = self.link.take().is_some_and(|link| link.was_closed_cleanly);
         let mut reason = reason.to_string();
         if let Some(subscribed) = self.subscribed.take() {
             self.flapping.ended(subscribed.elapsed(), was_closed);
@@ -214,7 +216,7 @@ impl Commands {
         }
         match self.sender.trouble() {
             Some(trouble) => {
-                self.hub_troubles.say(format_args!("the hub takes no commands: {trouble}; they wait"))
+                self.hub_troubles.say(format_args!("the server takes no commands: {trouble}; they wait"))
             }
             None => {
                 self.hub_troubles.clear();
@@ -242,8 +244,8 @@ impl Commands {
                 properties: Vec::new(),
                 correlation: outcome.correlation.clone(),
             };
-            let is_read = link.session.unsent().len() < ANSWER_BYTES_MAX;
-            if !is_read || link.session.publish(&publication, now).is_err() {
+            let has_room = link.session.unsent().len() < ANSWER_BYTES_MAX;
+            if !has_room || link.session.publish(&publication, now).is_err() {
                 let (topic, text) = (shown(topic), shown(&outcome.text));
                 self.refusals
                     .say(format!("{topic}: the answer to a command cannot be sent there: {text}"), now);

@@ -20,7 +20,7 @@ pub struct Counters {
 pub struct CommandCounters {
     /// Commands that the hub has acknowledged.
     pub done: AtomicU64,
-    /// Commands that the hub did not acknowledge, or that are not a valid line.
+    /// Commands that the hub did not acknowledge, that the bridge refused, or whose result is not known.
     pub refused: AtomicU64,
 }
 
@@ -33,7 +33,8 @@ pub struct Snapshot {
     pub waiting: usize,
     /// The first ID of each class that is not acknowledged.
     pub next: PerClass<u64>,
-    /// How long until the journal overwrites unsent messages, or `None` if that is not known or nothing is unsent.
+    /// How long until the journal overwrites unsent messages, or `None` if nothing is unsent, no new messages come, or the rate
+    /// is not known yet.
     pub headroom_s: Option<u64>,
 }
 

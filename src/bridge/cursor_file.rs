@@ -15,7 +15,7 @@ use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-/// The distance between the slots: no disk tears two pages in one write.
+/// The distance between the slots: a power cut during the write of one slot does not damage the other slot's page.
 const PAGE_BYTES: u64 = 4096;
 
 /// The storage of the slots.

@@ -10,13 +10,13 @@ pub use mqtt_protocol_core::mqtt::Version;
 pub struct Introduction {
     /// The version of the protocol.
     pub version: Version,
-    /// The name of this client, unique at the broker.
+    /// The client ID, unique at the broker.
     pub client_id: String,
     /// User and password.
     pub login: Option<Login>,
-    /// How long the broker keeps this client's subscriptions and the messages for them, in seconds; 0 if it does not
-    /// keep them.
-    pub keeps_session_s: u32,
+    /// The session expiry interval, in seconds: how long the broker keeps the subscriptions and the messages for them; 0
+    /// for a clean session. With MQTT 3.1.1 the broker decides how long.
+    pub session_expiry_s: u32,
     /// How long an answer may take.
     pub answer_timeout: Duration,
 }
@@ -57,7 +57,7 @@ pub struct Delivery {
 
 /// An event from the broker.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Heard {
+pub enum BrokerEvent {
     /// The broker accepts this client.
     Connected {
         /// How many messages without an acknowledgement the broker takes.
@@ -100,8 +100,8 @@ pub struct End {
 pub enum Cause {
     /// A message, according to the broker.
     Message,
-    /// The name of this client: another one uses it.
-    Name,
+    /// Another client uses the same client ID.
+    ClientIdInUse,
     /// The broker does not answer in time.
     Silence,
     /// Anything else.

@@ -11,14 +11,14 @@ pub struct Flapping {
 }
 
 impl Flapping {
-    /// Records that an accepted connection has ended after that time. `was_closed` says that the broker closed it in
-    /// order.
+    /// StateFiles that an accepted connection has ended after that time. `was_closed` says that the broker closed it
+    /// cleanly.
     pub fn ended(&mut self, lasted: Duration, was_closed: bool) {
         let is_short = was_closed && lasted < Duration::from_millis(SHORT_MS);
         self.in_a_row = if is_short { self.in_a_row + 1 } else { 0 };
     }
 
-    /// Records how long the current connection has lasted.
+    /// StateFiles how long the current connection has lasted.
     pub fn lasts(&mut self, lasted: Duration) {
         if lasted >= Duration::from_millis(SHORT_MS) {
             self.in_a_row = 0;
@@ -37,7 +37,7 @@ impl Flapping {
             return reason.to_string();
         }
         format!(
-            "{reason}, again and again soon after it had accepted this one; if another client has the same name, give each board its own --node, or \
+            "{reason}, each time soon after it accepted the connection; if another client has the same client ID, give each board its own --node, or \
              each bridge its own --client-id"
         )
     }

@@ -6,8 +6,9 @@ use crate::client::Message;
 use crate::client::outcome;
 use crate::protocol::Priority;
 
-/// All commands that are not acknowledged to the broker. Their number is bounded: the broker sends no more than
-/// [`COMMANDS_MAX`] at a time, of those with an acknowledgement.
+/// All commands that are not acknowledged to the broker. Their number is bounded. With MQTT 5 the broker sends no more
+/// than [`COMMANDS_MAX`] that need an acknowledgement; with MQTT 3.1.1, nothing more is received once there are
+/// [too many](Self::has_too_many). Of those that need none, more than twice that number are refused.
 #[derive(Debug, Default)]
 pub struct Incoming {
     commands: Vec<Command>,
@@ -44,7 +45,7 @@ pub struct Outcome {
     pub topic: String,
     /// The packet to acknowledge.
     pub packet_id: Option<u16>,
-    /// Whether the hub did not acknowledge it: the hub refused it, or a handler may have done it.
+    /// Whether the answer is a NAK: the bridge or the hub refused the command, or its result is not known.
     pub is_refused: bool,
     /// The hub's answer: `ACK ID`, `ACK ID = TEXT` or `NAK REASON`.
     pub text: String,
@@ -69,7 +70,7 @@ impl Incoming {
             };
         }
         if delivery.is_retained {
-            // The broker sends it again after each start, and a command is to be done once.
+            // The broker sends it again after each connection, and the server would process it each time.
             return Arrived::Done(outcome(
                 delivery,
                 (true, "NAK retained: send it without that flag".to_string()),
@@ -81,11 +82,10 @@ impl Incoming {
                 Ok(Err(reason)) => return Arrived::Done(outcome(delivery, (true, format!("NAK {reason}")))),
                 Err(reason) => return Arrived::Done(outcome(delivery, (true, format!("NAK {reason}")))),
             };
-        if self.is_full() {
-            // The broker limits all commands except those that need no acknowledgement.
+        if !self.make_room() && delivery.packet_id.is_none() {
             return Arrived::Done(outcome(
                 delivery,
-                (true, "NAK too-many: the hub takes them too slowly".to_string()),
+                (true, "NAK too-many: the server takes them too slowly".to_string()),
             ));
         }
         let number = self.next;
@@ -94,14 +94,20 @@ impl Incoming {
         Arrived::Command(number, message)
     }
 
-    /// Whether there is no room for another command. If there is none, a command that is done and that the broker did
-    /// not send again makes room.
-    fn is_full(&mut self) -> bool {
+    /// Ensures that there is room for another command: if there is none, forgets one that is done and that the broker
+    /// did not send again. Returns false if there is none of these.
+    fn make_room(&mut self) -> bool {
         if self.commands.len() < 2 * usize::from(COMMANDS_MAX) {
-            return false;
+            return true;
         }
         let done = self.commands.iter().position(|command| command.verdict.is_some());
-        done.map(|at| self.commands.remove(at)).is_none()
+        done.map(|at| self.commands.remove(at)).is_some()
+    }
+
+    /// Whether the broker waits for more acknowledgements than it would with MQTT 5.
+    pub fn has_too_many(&self) -> bool {
+        let is_awaited = |command: &&Command| command.is_connected && command.delivery.packet_id.is_some();
+        self.commands.iter().filter(is_awaited).count() > usize::from(COMMANDS_MAX)
     }
 
     /// The index of the known command, if this is a command that the broker sends again because it has no
@@ -145,14 +151,14 @@ impl Incoming {
         self.commands.iter().filter(|command| command.delivery.packet_id.is_some()).count()
     }
 
-    /// Records that the connection has ended.
+    /// StateFiles that the connection has ended.
     pub fn disconnect(&mut self) {
         for command in &mut self.commands {
             command.is_connected = false;
         }
     }
 
-    /// Records that the broker has dropped the session of this client. It will repeat no command, so this forgets the
+    /// StateFiles that the broker has dropped the session of this client. It will repeat no command, so this forgets the
     /// commands that are done.
     pub fn forget(&mut self) {
         self.commands.retain(|command| command.verdict.is_none());
@@ -286,6 +292,18 @@ mod tests {
         for (topic, property) in [("a/p10", None), ("a/p9", Some("10")), ("a", Some("p9"))] {
             assert!(of(topic, property).is_err_and(|reason| reason.starts_with("bad-priority")), "{topic}");
         }
+    }
+
+    #[test]
+    fn commands_that_a_broker_may_not_drop_are_never_refused_but_held_back() {
+        let mut incoming = Incoming::default();
+        let numbers: Vec<u64> = (1..=100).map(|id| number(incoming.take(delivery(id, "x")))).collect();
+        assert!(incoming.has_too_many() && incoming.unacknowledged() == 100);
+        for number in &numbers[usize::from(COMMANDS_MAX)..] {
+            assert!(incoming.has_too_many());
+            assert!(incoming.settle(*number, &acknowledged(None)).is_some());
+        }
+        assert!(!incoming.has_too_many());
     }
 
     #[test]

@@ -62,7 +62,7 @@ pub enum Reason {
     Expired,
     /// The broker takes no packet of that size.
     TooLarge,
-    /// The broker refuses them, for this reason.
+    /// The broker refuses them, for this reason, or they cannot be written as MQTT.
     Refused(String),
     /// Another journal has replaced theirs.
     OtherJournal,
@@ -89,7 +89,7 @@ impl Item {
             }
     }
 
-    /// Whether it is the loss of the rest of another journal, which this journal has replaced.
+    /// Whether it is the loss of what remained in another journal, which this journal has replaced.
     pub fn is_of_other_journal(&self) -> bool {
         matches!(&self.content, Content::Loss(loss) if loss.reason == Reason::OtherJournal)
     }
@@ -144,8 +144,11 @@ impl fmt::Display for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { count, ids: (first, last), reason } = self;
         match count {
-            Some(count) => write!(f, "{count} not sent of IDs {first} to {last}: {reason}"),
-            None => write!(f, "an unknown number not sent from ID {first} on: {reason}"),
+            Some(1) if first == last => write!(f, "message {first} was not sent: {reason}"),
+            Some(count) => {
+                write!(f, "up to {count} messages with IDs {first} to {last} were not sent: {reason}")
+            }
+            None => write!(f, "an unknown number of messages from ID {first} on were not sent: {reason}"),
         }
     }
 }

@@ -4,7 +4,7 @@ use super::item::Message;
 use crate::journal::segment::Identity;
 
 /// The key of that message. The checksum covers the journal's identity and the whole message: IDs begin again in
-/// another journal, and an ID whose message was refused in the end may be given to another one.
+/// another journal, and an ID whose message was rolled back may be given to another one.
 pub fn key(node: &str, identity: Identity, message: &Message) -> String {
     let mut hasher = crc32fast::Hasher::new();
     for number in [identity.0, message.id, message.time_ms, message.from.len() as u64] {

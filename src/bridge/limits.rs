@@ -1,4 +1,4 @@
-//! Every bound of the bridge, each with its reason. The hub's are in [`crate::limits`].
+//! The bounds of the bridge, each with its reason, except those that are of one file alone. The hub's are in [`crate::limits`].
 
 use crate::limits::RECORD_BYTES_MAX;
 
@@ -96,28 +96,32 @@ pub const CONNECT_MS: u64 = 20_000;
 /// How many addresses of one name are tried. The share of each is long enough to retransmit a lost packet.
 pub const ADDRESSES_MAX: usize = 8;
 
-/// `--ack-timeout`, unless set, in ms: how long a PUBACK may take.
+/// `--ack-timeout`, unless set, in ms: how long any answer of the broker may take: CONNACK, SUBACK, PUBACK, PINGRESP.
 pub const ACK_TIMEOUT_MS_DEFAULT: u64 = 30_000;
 
 /// The keep-alive, in seconds: less than the time after which routers forget a connection.
 pub const KEEP_ALIVE_S: u16 = 30;
 
+/// How long the end of the bridge waits for the acknowledgements of messages in flight, in ms. It is less than the time
+/// after which systemd kills a service.
+pub const LAST_ACKS_MS: u64 = 2_000;
+
 /// The pause after a temporary refusal, in ms.
 pub const TRANSIENT_PAUSE_MS: u64 = 30_000;
 
 /// How often the broker may refuse a message for a temporary reason, or close the connection while only that message is
-/// in flight, before the message counts as refused. With the pauses in between, that takes more than 5 minutes.
+/// in flight, before the message counts as refused. With the pauses in between, that takes 1.5 minutes or more.
 pub const ATTEMPTS_MAX: u32 = 10;
 
-/// After this many connections in a row that end without any acknowledgement, messages go one at a time, to identify
-/// the message at fault.
+/// After this many connections in a row that end with messages of one class in flight, of which the broker has answered
+/// none, messages go one at a time, to identify the message at fault.
 pub const BARREN_CONNECTIONS_MAX: u32 = 3;
 
-/// A connection that the broker closes in order within this time, in ms, counts as short.
+/// A connection that the broker closes cleanly within this time, in ms, counts as short.
 pub const SHORT_MS: u64 = 10_000;
 
 /// After this many short connections in a row, pauses grow even if messages were acknowledged in between. So if two
-/// clients have the same name, each has some time for its messages.
+/// clients have the same client ID, each has some time for its messages.
 pub const SHORT_CONNECTIONS_MAX: u32 = 3;
 
 /// How long until the same failure is logged again, in ms.
@@ -140,10 +144,12 @@ pub const SECRET_BYTES_MAX: usize = 1_024;
 /// The longest file with certificates or a key, in bytes.
 pub const PEM_BYTES_MAX: u64 = 1024 * 1024;
 
-/// How many commands the broker may send that are not acknowledged.
+/// How many commands the broker may send that are not acknowledged. MQTT 3.1.1 cannot tell the broker that: there the
+/// bridge stops receiving at more than this, and has at most what it received at once before,
+/// [`RECEIVES_MAX`] times [`RECEIVE_BYTES`].
 pub const COMMANDS_MAX: u16 = 16;
 
-/// How long the broker keeps commands for a bridge that is away, in seconds.
+/// How long the broker keeps commands for a bridge that is away, in seconds. With MQTT 3.1.1 the broker decides.
 pub const COMMAND_SESSION_S: u32 = 24 * 60 * 60;
 
 /// How often the rate of new messages is sampled, in ms, for the headroom.

@@ -1,7 +1,7 @@
 //! A connection to the broker: the transport, once connected, and the session over it.
 
 use super::destination::Destination;
-use super::exchange::{Cause, End, Heard};
+use super::exchange::{BrokerEvent, Cause, End};
 use super::limits::{RECEIVE_BYTES, RECEIVES_MAX};
 use super::opening::Opening;
 use super::session::Session;
@@ -14,18 +14,20 @@ use std::time::Instant;
 
 /// A connection.
 pub struct Link {
-    way: Way,
+    state: State,
     /// The MQTT session over it.
     pub session: Session,
     buffer: Box<[u8; RECEIVE_BYTES]>,
-    /// The broker closed it in order, so a message that was sent may be the reason.
-    pub was_closed_in_order: bool,
-    /// The last pump may have left bytes. They need not be in the socket: TLS may hold them.
+    /// The broker closed it cleanly, so a message that was sent may be the reason.
+    pub was_closed_cleanly: bool,
+    /// The last receive may have left bytes. They need not be in the socket: TLS may hold them.
     has_more: bool,
+    /// Nothing is received for now.
+    is_held: bool,
 }
 
 /// The transport.
-enum Way {
+enum State {
     /// It is not connected yet.
     Opening(Opening, Option<Tls>),
     Open(Transport),
@@ -38,31 +40,41 @@ impl Link {
     /// Why it cannot begin, in one line.
     pub fn open(destination: &Destination, now: Instant) -> Result<Self, String> {
         let Destination { broker, tls, introduction } = destination;
-        let way = Way::Opening(Opening::begin(broker, now)?, tls.clone());
+        let state = State::Opening(Opening::begin(broker, now)?, tls.clone());
         let session = Session::begin(introduction, now)?;
         let buffer = Box::new([0; RECEIVE_BYTES]);
-        Ok(Self { way, session, buffer, was_closed_in_order: false, has_more: false })
+        Ok(Self { state, session, buffer, was_closed_cleanly: false, has_more: false, is_held: false })
     }
 
     /// Sends and receives as much as possible without waiting, and receives at most [`RECEIVES_MAX`] times. The session
     /// has the received events.
     pub fn pump(&mut self, now: Instant) {
         self.connect(now);
-        self.session.on_time(now);
+        if self.is_held {
+            self.session.excuse_pingresp();
+        }
+        self.session.run_deadlines(now);
         self.flush();
-        self.has_more = (0..RECEIVES_MAX).all(|_| self.receive(now));
-        self.flush();
+        if !self.is_held {
+            self.has_more = (0..RECEIVES_MAX).all(|_| self.receive(now));
+            self.flush();
+        }
+    }
+
+    /// Receives nothing from now on, so that TCP holds the broker back; or receives again.
+    pub fn hold(&mut self, is_held: bool) {
+        self.is_held = is_held;
     }
 
     fn connect(&mut self, now: Instant) {
-        let Way::Opening(opening, tls) = &mut self.way else { return };
+        let State::Opening(opening, tls) = &mut self.state else { return };
         let connected = opening
             .advance(now)
             .and_then(|stream| stream.map(|stream| Transport::over(stream, tls.as_ref())).transpose());
         match connected {
             Ok(None) => {}
             Ok(Some(transport)) => {
-                self.way = Way::Open(transport);
+                self.state = State::Open(transport);
                 self.session.opened(now);
             }
             Err(reason) => self.session.close(reason, Cause::Other),
@@ -71,13 +83,13 @@ impl Link {
 
     /// Receives once. Returns false if there is no more now.
     fn receive(&mut self, now: Instant) -> bool {
-        let Way::Open(transport) = &mut self.way else { return false };
+        let State::Open(transport) = &mut self.state else { return false };
         match transport.receive(&mut self.buffer[..]) {
             Ok(Received::Bytes(bytes)) => self.session.feed(&self.buffer[..bytes], now),
             Ok(Received::Nothing) => return false,
             Ok(Received::End) => {
                 // Not if the broker has already given a reason.
-                self.was_closed_in_order = !self.session.is_closed();
+                self.was_closed_cleanly = !self.session.is_closed();
                 self.session.close("the broker closed the connection".to_string(), Cause::Other);
             }
             Err(error) => self.session.close(format!("the connection is lost: {error}"), Cause::Other),
@@ -87,7 +99,7 @@ impl Link {
 
     /// Sends as much as the socket accepts.
     pub fn flush(&mut self) {
-        let Way::Open(transport) = &mut self.way else { return };
+        let State::Open(transport) = &mut self.state else { return };
         loop {
             let unsent = self.session.unsent();
             if unsent.is_empty() && !transport.wants_to_send() {
@@ -96,7 +108,7 @@ impl Link {
             match transport.send(unsent) {
                 Ok(0) => return,
                 Ok(bytes) => self.session.advance(bytes),
-                // The last bytes from the broker may tell the reason, so a receive ends the session.
+                // The session stays open: the next receive reads the last bytes of the broker, which may give the reason.
                 Err(_) => return,
             }
         }
@@ -104,27 +116,29 @@ impl Link {
 
     /// Whether everything is sent, so that there is room for more.
     pub fn is_clear(&self) -> bool {
-        let Way::Open(transport) = &self.way else { return false };
+        let State::Open(transport) = &self.state else { return false };
         self.session.unsent().is_empty() && !transport.wants_to_send() && !transport.is_handshaking()
     }
 
     /// The next event.
-    pub fn hear(&mut self) -> Option<Heard> {
-        let heard = self.session.hear();
-        if let Some(Heard::Closed(End { cause: Cause::Message, .. })) = heard {
-            self.was_closed_in_order = true;
+    pub fn next_event(&mut self) -> Option<BrokerEvent> {
+        let event = self.session.next_event();
+        if let Some(BrokerEvent::Closed(End { cause: Cause::Message, .. })) = event {
+            self.was_closed_cleanly = true;
         }
-        heard
+        event
     }
 
     /// The descriptor to wait for, and its events.
     pub fn interest(&self) -> Option<(BorrowedFd<'_>, PollFlags)> {
-        match &self.way {
-            Way::Opening(opening, _) => opening.interest(),
-            Way::Open(transport) => {
+        match &self.state {
+            State::Opening(opening, _) => opening.interest(),
+            State::Open(transport) => {
                 let is_waiting = !self.session.unsent().is_empty() || transport.wants_to_send();
                 let out = if is_waiting { PollFlags::POLLOUT } else { PollFlags::empty() };
-                Some((transport.as_fd(), PollFlags::POLLIN | out))
+                let events = if self.is_held { out } else { PollFlags::POLLIN | out };
+                // Without events, the end of the connection would still be reported, again and again.
+                (!events.is_empty()).then_some((transport.as_fd(), events))
             }
         }
     }
@@ -137,10 +151,10 @@ impl Link {
 
     /// When to pump at the latest.
     pub fn due(&self) -> Option<Instant> {
-        match &self.way {
-            _ if self.has_more => Some(Instant::now()),
-            Way::Opening(opening, _) => Some(opening.due()),
-            Way::Open(_) => self.session.due(),
+        match &self.state {
+            _ if self.has_more && !self.is_held => Some(Instant::now()),
+            State::Opening(opening, _) => Some(opening.due()),
+            State::Open(_) => self.session.due(),
         }
     }
 }

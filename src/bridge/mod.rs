@@ -12,7 +12,7 @@
 //!
 //! | file | owns |
 //! | --- | --- |
-//! | `limits` | every bound |
+//! | `limits` | bounds, except those of one file alone |
 //! | `class`, `turns` | the two classes, and which of them sends next |
 //! | `item`, `window`, `stream` | a message or loss, those in flight, and one class from reading to acknowledgement |
 //! | `cursors`, `cursor_file` | the position of each class, as bytes and as a file |
@@ -23,7 +23,7 @@
 //! | `barren`, `flapping` | connections that end because of a message, or that end soon, again and again |
 //! | `exchange`, `packets`, `session` | messages to and from the broker, their packets, and MQTT without I/O |
 //! | `broker`, `secret`, `opening`, `tls`, `transport`, `link`, `destination` | the connection to the broker |
-//! | `options`, `names`, `counters`, `counter_file`, `records`, `report`, `stop`, `program` | the program |
+//! | `options`, `names`, `counters`, `counter_file`, `state_files`, `report`, `stop`, `program` | the program |
 
 mod barren;
 mod broker;
@@ -52,10 +52,10 @@ mod program;
 mod publication;
 mod publisher;
 mod reader;
-mod records;
 mod report;
 mod secret;
 mod session;
+mod state_files;
 mod stop;
 mod stream;
 mod tls;

@@ -43,7 +43,7 @@ pub struct Options {
     pub min_share: u64,
     /// How many messages may be in flight.
     pub in_flight: usize,
-    /// How long an acknowledgement may take.
+    /// How long any answer of the broker may take.
     pub ack_timeout: Duration,
     /// The age beyond which messages are not sent.
     pub max_age: Option<Duration>,
@@ -177,8 +177,11 @@ fn check(options: &Options) -> Result<(), String> {
         );
     };
     if options.journal.is_none() && options.subscribe.is_none() {
-        return Err("--journal DIR is missing: it names the server's journal; see firstline bridge --help"
-            .to_string());
+        return Err(
+            "--journal DIR is missing: it names the server's journal. For commands alone, give --subscribe TOPIC; see \
+             firstline bridge --help"
+                .to_string(),
+        );
     }
     let Files { ca, certificate, key } = &options.tls;
     if !to.is_tls && (ca.is_some() || certificate.is_some() || key.is_some()) {

@@ -80,7 +80,7 @@ impl Outgoing {
             Some(saved) if saved.identity == identity => {
                 let cursors = saved.with_urgent_from(urgent_from);
                 if cursors != saved {
-                    say(format_args!("--urgent is another one than before: some messages may be sent twice"));
+                    say(format_args!("--urgent has changed: some messages may be sent twice"));
                 }
                 within_history(cursors.next, reader.next_id()?, &manner.directory)
             }
@@ -151,8 +151,8 @@ impl Outgoing {
     fn tell_other_journal(&mut self, old: Cursors) {
         let Cursors { identity, next, .. } = old;
         say(format_args!(
-            "{}: another journal ({}) is in the place of the one before ({identity}); of that, urgent messages from ID {} and others from ID {} on may \
-             not have been sent; this one is sent from its oldest message on",
+            "{}: journal {} has replaced journal {identity}, of which urgent messages from ID {} on and others from ID {} on may not have been sent; \
+             the new journal is sent from its oldest message on",
             self.manner.directory.display(),
             self.reader.identity(),
             next[Class::Urgent],
@@ -270,7 +270,7 @@ impl Outgoing {
         if stream.has_place() && depth.admits(class, urgent, rest) { stream.first_ready() } else { None }
     }
 
-    /// Records that the next item of a class was sent, with that packet ID.
+    /// StateFiles that the next item of a class was sent, with that packet ID.
     pub fn sent(&mut self, class: Class, packet_id: u16, now: Instant) {
         let other = if class == Class::Urgent { Class::Rest } else { Class::Urgent };
         let other_waits = self.streams[other].first_ready().is_some();
@@ -280,14 +280,14 @@ impl Outgoing {
         }
     }
 
-    /// Records that the next item of a class cannot be sent, for that reason. The report of its loss takes its place.
+    /// StateFiles that the next item of a class cannot be sent, for that reason. The report of its loss takes its place.
     pub fn unsendable(&mut self, class: Class, reason: Reason) {
         if let Some(item) = self.streams[class].pop_ready() {
             self.give_up(class, item, reason);
         }
     }
 
-    /// Records that the item was acknowledged. Returns its class, or `None` if it is not in flight.
+    /// StateFiles that the item was acknowledged. Returns its class, or `None` if it is not in flight.
     pub fn acknowledged(&mut self, packet_id: u16) -> Option<Class> {
         let (class, item) = self.find(packet_id)?;
         match item.content {
@@ -298,7 +298,7 @@ impl Outgoing {
         Some(class)
     }
 
-    /// Records that the item was refused. Returns `None` if it is not in flight.
+    /// StateFiles that the item was refused. Returns `None` if it is not in flight.
     pub fn rejected(&mut self, packet_id: u16, rejection: &Rejection) -> Option<Rejected> {
         let (class, item) = self.find(packet_id)?;
         if rejection.is_final || item.attempts + 1 >= ATTEMPTS_MAX {
@@ -315,7 +315,7 @@ impl Outgoing {
         Class::ALL.into_iter().find_map(|class| Some((class, self.streams[class].get(packet_id)?.clone())))
     }
 
-    /// Records that the connection is lost. With `is_blamed`, the broker may have closed it because of a message: if
+    /// StateFiles that the connection is lost. With `is_blamed`, the broker may have closed it because of a message: if
     /// only one was in flight, that counts as an attempt. `certain` is the reason if the broker has blamed the message
     /// explicitly.
     pub fn connection_lost(&mut self, is_blamed: bool, certain: Option<&str>) {
@@ -350,7 +350,7 @@ impl Outgoing {
     }
 }
 
-/// Moves cursors beyond the end of the history back to its end: an older copy of the journal may have been restored.
+/// If cursors are beyond the end of the history, moves them back to that end: an older copy of the journal may have been restored.
 fn within_history(next: PerClass<u64>, next_id: u64, directory: &Path) -> PerClass<u64> {
     if next.iter().all(|id| *id <= next_id) {
         return next;

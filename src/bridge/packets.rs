@@ -51,7 +51,7 @@ pub fn ended(code: Option<DisconnectReasonCode>) -> (String, Cause) {
             format!(
                 "another client has come with the name of this one ({shown}); give each board its own --node, or each bridge its own --client-id"
             ),
-            Cause::Name,
+            Cause::ClientIdInUse,
         ),
         Some(
             DisconnectReasonCode::PacketTooLarge
@@ -79,8 +79,8 @@ pub fn rejection(code: PubackReasonCode) -> Rejection {
 /// # Errors
 /// Which part cannot be encoded.
 pub fn connect(introduction: &Introduction) -> Result<Packet, MqttError> {
-    let Introduction { version, client_id, login, keeps_session_s, .. } = introduction;
-    let is_clean = *keeps_session_s == 0;
+    let Introduction { version, client_id, login, session_expiry_s, .. } = introduction;
+    let is_clean = *session_expiry_s == 0;
     if *version == Version::V3_1_1 {
         let mut connect = v3_1_1::Connect::builder().client_id(client_id.as_str())?;
         if let Some(Login { user, password }) = login {
@@ -92,7 +92,7 @@ pub fn connect(introduction: &Introduction) -> Result<Packet, MqttError> {
     if let Some(Login { user, password }) = login {
         connect = connect.user_name(user.as_str())?.password(password.clone())?;
     }
-    let properties: Vec<Property> = match keeps_session_s {
+    let properties: Vec<Property> = match session_expiry_s {
         0 => Vec::new(),
         seconds => vec![SessionExpiryInterval::new(*seconds)?.into()],
     };

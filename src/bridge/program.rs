@@ -13,9 +13,9 @@ use super::outgoing::{Manner, Outgoing};
 use super::publication::Form;
 use super::publisher::Publisher;
 use super::reader::Selection;
-use super::records::Records;
 use super::report::{Throttle, say};
 use super::secret::Login;
+use super::state_files::StateFiles;
 use super::stop::{Stop, Woken};
 use super::tls::Tls;
 use crate::client::Token;
@@ -62,7 +62,7 @@ fn run(options: &Options, names: Names) -> Result<(), String> {
         Some(topic) => {
             let mut destination = destination.clone();
             destination.introduction.client_id += "-commands";
-            destination.introduction.keeps_session_s = COMMAND_SESSION_S;
+            destination.introduction.session_expiry_s = COMMAND_SESSION_S;
             let subscription = subscription(options, topic.clone())?;
             Some(Commands::new(destination, subscription, Arc::clone(&counters), stop.clone()))
         }
@@ -120,8 +120,8 @@ fn forward(
     }
     if let Some(cursors) = cursors {
         let counter_file = CounterFile::at(counter_file::path(state));
-        let records = Records::new(cursors, counter_file, counters);
-        Publisher::new(manner, destination, outgoing, records, stop).run();
+        let state_files = StateFiles::new(cursors, counter_file, counters);
+        Publisher::new(manner, destination, outgoing, state_files, stop).run();
     }
     Ok(())
 }
@@ -136,7 +136,7 @@ fn destination(options: &Options, node: &str) -> Result<Destination, String> {
         version: options.mqtt,
         client_id: options.client_id.clone().unwrap_or_else(|| format!("firstline-{node}")),
         login,
-        keeps_session_s: 0,
+        session_expiry_s: 0,
         answer_timeout: options.ack_timeout,
     };
     let tls = if broker.is_tls { Some(Tls::new(&options.tls, &broker.name_for_tls())?) } else { None };

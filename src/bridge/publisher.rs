@@ -5,14 +5,16 @@ use super::barren::Barren;
 use super::changes::Changes;
 use super::class::Class;
 use super::destination::Destination;
-use super::exchange::{Cause, End, Heard, Unsent};
+use super::exchange::{BrokerEvent, Cause, End, Unsent};
 use super::flapping::Flapping;
 use super::item::Reason;
-use super::limits::{BACKOFF_MS_MAX, BACKOFF_MS_MIN, LOOK_MS, LOOK_OFFLINE_MS, TRANSIENT_PAUSE_MS};
+use super::limits::{
+    BACKOFF_MS_MAX, BACKOFF_MS_MIN, LAST_ACKS_MS, LOOK_MS, LOOK_OFFLINE_MS, TRANSIENT_PAUSE_MS,
+};
 use super::link::Link;
 use super::outgoing::{Manner, Outgoing, Rejected};
-use super::records::Records;
 use super::report::{Throttle, say};
+use super::state_files::StateFiles;
 use super::stop::{Stop, Woken};
 use super::window::Depth;
 use crate::client::backoff::Backoff;
@@ -20,15 +22,12 @@ use crate::clock::utc_ns;
 use nix::poll::PollFlags;
 use std::time::{Duration, Instant};
 
-/// How long the end waits for the acknowledgements of messages in flight.
-const FAREWELL: Duration = Duration::from_secs(2);
-
 /// The outbound direction with its connection.
 pub struct Publisher {
     manner: Manner,
     destination: Destination,
     outgoing: Outgoing,
-    records: Records,
+    state_files: StateFiles,
     stop: Stop,
     state: State,
     backoff: Backoff,
@@ -67,7 +66,7 @@ impl Publisher {
         manner: Manner,
         destination: Destination,
         outgoing: Outgoing,
-        records: Records,
+        state_files: StateFiles,
         stop: Stop,
     ) -> Self {
         let now = Instant::now();
@@ -75,7 +74,7 @@ impl Publisher {
             manner,
             destination,
             outgoing,
-            records,
+            state_files,
             stop,
             state: State::Down(now),
             backoff: Backoff::between(BACKOFF_MS_MIN, BACKOFF_MS_MAX),
@@ -97,7 +96,7 @@ impl Publisher {
             self.look(now);
             self.serve(now);
             self.outgoing.flush_log(now);
-            self.records.keep(&self.outgoing, self.is_up(), now);
+            self.state_files.keep(&self.outgoing, self.is_up(), now);
             let mut due = self.due();
             let mut files: Vec<_> = self.link().and_then(Link::interest).into_iter().collect();
             if self.is_up() && self.outgoing.has_room() {
@@ -133,7 +132,7 @@ impl Publisher {
         let retry = if let State::Down(until) = self.state { Some(until) } else { None };
         let ack = self.outgoing.oldest().map(|sent| sent + self.destination.introduction.answer_timeout);
         let link = self.link().and_then(Link::due);
-        let due = self.look_at.min(self.records.due());
+        let due = self.look_at.min(self.state_files.due());
         [retry, ack, link].into_iter().flatten().fold(due, Instant::min)
     }
 
@@ -154,7 +153,7 @@ impl Publisher {
         let result = result.and_then(|_| self.outgoing.look(utc_ns() / 1_000_000, now));
         let is_up = self.is_up();
         let pause_ms = match result {
-            // There may be more than one read returns.
+            // One read may not return everything.
             Ok(true) if is_up || self.outgoing.is_searching() => 0,
             Ok(_) if is_up => LOOK_MS,
             _ => LOOK_OFFLINE_MS,
@@ -183,8 +182,8 @@ impl Publisher {
         if let State::Opening(link) | State::Up(Up { link, .. }) = &mut self.state {
             link.pump(now);
         }
-        while let Some(heard) = self.hear() {
-            self.on_heard(heard, now);
+        while let Some(event) = self.next_event() {
+            self.on_event(event, now);
         }
         self.send(now);
         self.check_acknowledgements(now);
@@ -197,40 +196,42 @@ impl Publisher {
         }
     }
 
-    fn hear(&mut self) -> Option<Heard> {
+    fn next_event(&mut self) -> Option<BrokerEvent> {
         match &mut self.state {
             State::Down(_) => None,
-            State::Opening(link) | State::Up(Up { link, .. }) => link.hear(),
+            State::Opening(link) | State::Up(Up { link, .. }) => link.next_event(),
         }
     }
 
-    fn on_heard(&mut self, heard: Heard, now: Instant) {
-        match heard {
-            Heard::Connected { receive_maximum, .. } => self.on_connected(receive_maximum),
-            Heard::Acknowledged(packet_id) => {
+    fn on_event(&mut self, event: BrokerEvent, now: Instant) {
+        match event {
+            BrokerEvent::Connected { receive_maximum, .. } => self.on_connected(receive_maximum),
+            BrokerEvent::Acknowledged(packet_id) => {
                 if let Some(class) = self.outgoing.acknowledged(packet_id) {
                     self.served(class);
                 }
             }
-            Heard::Rejected(packet_id, rejection) => match self.outgoing.rejected(packet_id, &rejection) {
-                Some(Rejected::ForNow) => {
-                    let reason = format!("the broker refuses a message for now: {}", rejection.reason);
-                    self.lose(&reason, Cause::Other);
-                    self.state = State::Down(now + Duration::from_millis(TRANSIENT_PAUSE_MS));
+            BrokerEvent::Rejected(packet_id, rejection) => {
+                match self.outgoing.rejected(packet_id, &rejection) {
+                    Some(Rejected::ForNow) => {
+                        let reason = format!("the broker refuses a message for now: {}", rejection.reason);
+                        self.lose(&reason, Cause::Other);
+                        self.state = State::Down(now + Duration::from_millis(TRANSIENT_PAUSE_MS));
+                    }
+                    Some(Rejected::ForGood(class)) => self.served(class),
+                    None => {}
                 }
-                Some(Rejected::ForGood(class)) => self.served(class),
-                None => {}
-            },
-            Heard::Closed(End { reason, cause }) => {
+            }
+            BrokerEvent::Closed(End { reason, cause }) => {
                 self.lose(&reason, cause);
-                if cause == Cause::Name {
+                if cause == Cause::ClientIdInUse {
                     // If this client reconnected at once, it would end the other client's connection, and that client
                     // would reconnect, too.
                     self.state = State::Down(now + Duration::from_millis(TRANSIENT_PAUSE_MS));
                 }
             }
             // This connection has no subscriptions.
-            Heard::Subscribed | Heard::Delivery(_) => {}
+            BrokerEvent::Subscribed | BrokerEvent::Delivery(_) => {}
         }
     }
 
@@ -254,12 +255,12 @@ impl Publisher {
         };
     }
 
-    /// Records that the broker has taken or refused a message.
+    /// StateFiles that the broker has taken or refused a message.
     fn served(&mut self, class: Class) {
         self.barren.served(class);
         if let State::Up(up) = &mut self.state {
             self.flapping.lasts(up.since.elapsed());
-            // The broker may have passed the message at fault by now.
+            // The message at fault may be accepted or refused by now, so more may be in flight.
             up.depth = Depth::new(self.barren.in_flight(self.manner.in_flight), up.receive_maximum);
         }
         if !self.flapping.is_likely() {
@@ -304,7 +305,7 @@ impl Publisher {
 
     /// Handles the end of the connection. Unacknowledged messages are sent again.
     fn lose(&mut self, reason: &str, cause: Cause) {
-        let was_closed = self.link().is_some_and(|link| link.was_closed_in_order);
+        let was_closed = self.link().is_some_and(|link| link.was_closed_cleanly);
         if let State::Up(up) = &self.state {
             let is_barren = self.barren.ended(self.outgoing.in_flight_of_each(), cause);
             self.flapping.ended(up.since.elapsed(), was_closed && !is_barren);
@@ -327,24 +328,24 @@ impl Publisher {
 
     /// Waits a little for the acknowledgements of messages in flight, disconnects, and saves the cursors.
     fn finish(&mut self) {
-        let until = Instant::now() + FAREWELL;
+        let until = Instant::now() + Duration::from_millis(LAST_ACKS_MS);
         while self.outgoing.in_flight() > 0 && Instant::now() < until {
             let State::Up(Up { link, .. }) = &mut self.state else { break };
             // The stop request stays pending, so this polls only the link.
             link.wait(until);
             link.pump(Instant::now());
-            while let Some(heard) = self.hear() {
-                self.on_heard(heard, Instant::now());
+            while let Some(event) = self.next_event() {
+                self.on_event(event, Instant::now());
             }
         }
         if let State::Up(Up { link, .. }) = &mut self.state {
             link.session.leave(Instant::now());
             link.flush();
         }
-        self.records.finish(&self.outgoing, self.is_up());
+        self.state_files.finish(&self.outgoing, self.is_up());
         self.outgoing.end_log();
         say(format_args!(
-            "ended; {} messages were on their way, and are sent again by the next start",
+            "ended; {} messages are not acknowledged, and are sent again after the next start",
             self.outgoing.in_flight()
         ));
     }

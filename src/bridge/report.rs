@@ -12,7 +12,7 @@ pub fn say(line: Arguments<'_>) {
 }
 
 /// Logs failures: each one once, and again after [`REPEAT_MS`]. If a failure occurs again before that, it is logged
-/// only once it has lasted for [`LASTS_MS`], so that a connection that comes and goes does not fill the log.
+/// only after it has lasted for [`LASTS_MS`], so that a connection that comes and goes does not fill the log.
 #[derive(Debug, Default)]
 pub struct Throttle {
     /// The failures that were logged recently.
@@ -48,7 +48,7 @@ impl Throttle {
         true
     }
 
-    /// Records that the failure has ended. Returns true if it was logged, so that its end should be logged, too.
+    /// StateFiles that the failure has ended. Returns true if it was logged, so that its end should be logged, too.
     pub fn clear(&mut self) -> bool {
         self.since = None;
         std::mem::take(&mut self.is_open)
@@ -60,6 +60,8 @@ impl Throttle {
 #[derive(Debug, Default)]
 pub struct Series {
     began: Option<Instant>,
+    /// The line that was logged.
+    first: String,
     held: u64,
 }
 
@@ -70,22 +72,23 @@ impl Series {
         if self.began.is_some() {
             self.held += 1;
         } else {
+            self.first = line.to_string();
             say(format_args!("{line}"));
             self.began = Some(now);
         }
     }
 
-    /// If it is time, logs how many lines were suppressed.
+    /// If it is time, logs how many lines were left out.
     pub fn flush(&mut self, now: Instant) {
         if self.began.is_some_and(|began| now.duration_since(began) >= Duration::from_millis(SERIES_MS)) {
             self.end();
         }
     }
 
-    /// Says how many were held back.
+    /// Logs how many lines were left out, and the one that was not.
     pub fn end(&mut self) {
         if self.held > 0 {
-            say(format_args!("{} more like the last one", self.held));
+            say(format_args!("{} more lines of this kind were left out: {}", self.held, self.first));
         }
         *self = Self::default();
     }

@@ -2,7 +2,7 @@
 //! `mqtt-protocol-core` implements the protocol. Nothing is stored or repeated here: each connection has its own
 //! session.
 
-use super::exchange::{Cause, Delivery, End, Heard, Introduction, Publication, Unsent, Version};
+use super::exchange::{BrokerEvent, Cause, Delivery, End, Introduction, Publication, Unsent, Version};
 use super::limits::{COMMANDS_MAX, RECEIVED_PACKET_BYTES_MAX};
 use super::packets;
 use mqtt_protocol_core::mqtt::common::Cursor;
@@ -22,7 +22,7 @@ pub struct Session {
     version: Version,
     output: Vec<u8>,
     sent: usize,
-    heard: VecDeque<Heard>,
+    events: VecDeque<BrokerEvent>,
     ping_at: Option<Instant>,
     answers: Answers,
     answer_timeout: Duration,
@@ -48,16 +48,18 @@ impl Session {
     /// # Errors
     /// Which part of the introduction cannot be encoded.
     pub fn begin(introduction: &Introduction, now: Instant) -> Result<Self, String> {
+        let version = introduction.version;
+        // MQTT 3.1.1 cannot tell the broker a receive maximum, and the library would enforce it all the same.
+        let receive_maximum = if version == Version::V3_1_1 { 0 } else { COMMANDS_MAX };
         let options = ConnectionOptions::new()
             .maximum_packet_size_recv(RECEIVED_PACKET_BYTES_MAX)
-            .receive_maximum(COMMANDS_MAX);
-        let version = introduction.version;
+            .receive_maximum(receive_maximum);
         let mut session = Self {
             connection: Connection::with_options(version, options),
             version,
             output: Vec::new(),
             sent: 0,
-            heard: VecDeque::new(),
+            events: VecDeque::new(),
             ping_at: None,
             answers: Answers::default(),
             answer_timeout: introduction.answer_timeout,
@@ -71,7 +73,7 @@ impl Session {
         Ok(session)
     }
 
-    /// Records that bytes can be sent from now on, so that the broker has to answer in time.
+    /// StateFiles that bytes can be sent from now on, so that the broker has to answer in time.
     pub fn opened(&mut self, now: Instant) {
         self.answers.connack = Some(now + self.answer_timeout);
     }
@@ -81,7 +83,7 @@ impl Session {
         &self.output[self.sent..]
     }
 
-    /// Records that this many of the [`unsent`](Self::unsent) bytes were sent.
+    /// StateFiles that this many of the [`unsent`](Self::unsent) bytes were sent.
     pub fn advance(&mut self, bytes: usize) {
         self.sent += bytes;
         if self.sent >= self.output.len() {
@@ -100,17 +102,17 @@ impl Session {
     }
 
     /// The next event from the broker.
-    pub fn hear(&mut self) -> Option<Heard> {
-        self.heard.pop_front()
+    pub fn next_event(&mut self) -> Option<BrokerEvent> {
+        self.events.pop_front()
     }
 
-    /// When to call [`on_time`](Self::on_time).
+    /// When to call [`run_deadlines`](Self::run_deadlines).
     pub fn due(&self) -> Option<Instant> {
         self.ping_at.into_iter().chain(self.answers.first()).min()
     }
 
     /// Runs the deadlines that have passed.
-    pub fn on_time(&mut self, now: Instant) {
+    pub fn run_deadlines(&mut self, now: Instant) {
         if self.answers.first().is_some_and(|by| now >= by) {
             self.answers = Answers::default();
             let seconds = self.answer_timeout.as_secs_f64();
@@ -120,6 +122,11 @@ impl Session {
             let events = self.connection.notify_timer_fired(TimerKind::PingreqSend);
             self.apply(events, now);
         }
+    }
+
+    /// StateFiles that nothing is received for now, so a PINGRESP may have arrived.
+    pub fn excuse_pingresp(&mut self) {
+        self.answers.pingresp = None;
     }
 
     /// Publishes with QoS 1, and returns the number that its acknowledgement will have.
@@ -198,7 +205,7 @@ impl Session {
         }
     }
 
-    /// Disconnects in order.
+    /// Disconnects cleanly.
     pub fn leave(&mut self, now: Instant) {
         let packet = if self.version == Version::V3_1_1 {
             v3_1_1::Disconnect::builder().build().map(Packet::from)
@@ -211,16 +218,16 @@ impl Session {
         }
     }
 
-    /// Records that the connection has ended, for that reason. Events from before the end are returned first.
+    /// StateFiles that the connection has ended, for that reason. Events from before the end are returned first.
     pub fn close(&mut self, reason: String, cause: Cause) {
         if !self.is_closed() {
-            self.heard.push_back(Heard::Closed(End { reason, cause }));
+            self.events.push_back(BrokerEvent::Closed(End { reason, cause }));
         }
     }
 
     /// Whether the connection has ended, and that event was not returned yet.
     pub fn is_closed(&self) -> bool {
-        matches!(self.heard.back(), Some(Heard::Closed(_)))
+        matches!(self.events.back(), Some(BrokerEvent::Closed(_)))
     }
 
     // ---- What the library requests ---------------------------------------------------------------------------
@@ -262,12 +269,14 @@ impl Session {
             },
             Packet::V5_0Puback(puback) => {
                 let id = puback.packet_id();
-                self.heard.push_back(match puback.reason_code().filter(PubackReasonCode::is_failure) {
-                    None => Heard::Acknowledged(id),
-                    Some(code) => Heard::Rejected(id, packets::rejection(code)),
+                self.events.push_back(match puback.reason_code().filter(PubackReasonCode::is_failure) {
+                    None => BrokerEvent::Acknowledged(id),
+                    Some(code) => BrokerEvent::Rejected(id, packets::rejection(code)),
                 });
             }
-            Packet::V3_1_1Puback(puback) => self.heard.push_back(Heard::Acknowledged(puback.packet_id())),
+            Packet::V3_1_1Puback(puback) => {
+                self.events.push_back(BrokerEvent::Acknowledged(puback.packet_id()))
+            }
             Packet::V5_0Suback(suback) => {
                 let refused = suback.reason_codes().into_iter().find(SubackReasonCode::is_failure);
                 self.subscribed(refused.map(|code| code.to_string()));
@@ -284,7 +293,7 @@ impl Session {
                 let (reason, cause) = packets::ended(disconnect.reason_code());
                 self.close(reason, cause);
             }
-            // The library handles the other events itself.
+            // The library handles the other packets itself.
             _ => {}
         }
     }
@@ -313,13 +322,13 @@ impl Session {
 
     fn connected(&mut self, receive_maximum: u16, session_present: bool) {
         self.answers.connack = None;
-        self.heard.push_back(Heard::Connected { receive_maximum, session_present });
+        self.events.push_back(BrokerEvent::Connected { receive_maximum, session_present });
     }
 
     fn subscribed(&mut self, refused: Option<String>) {
         self.answers.suback = None;
         match refused {
-            None => self.heard.push_back(Heard::Subscribed),
+            None => self.events.push_back(BrokerEvent::Subscribed),
             Some(reason) => {
                 self.close(format!("the broker refuses the subscription: {reason}"), Cause::Other)
             }
@@ -331,7 +340,7 @@ impl Session {
             return self
                 .close("the broker breaks the protocol: a message with QoS 2".to_string(), Cause::Other);
         }
-        self.heard.push_back(Heard::Delivery(delivery));
+        self.events.push_back(BrokerEvent::Delivery(delivery));
     }
 }
 
@@ -350,8 +359,8 @@ mod tests {
 
     const PINGRESP: [u8; 2] = [0xd0, 0];
 
-    fn heard(session: &mut Session) -> Vec<Heard> {
-        std::iter::from_fn(|| session.hear()).collect()
+    fn events(session: &mut Session) -> Vec<BrokerEvent> {
+        std::iter::from_fn(|| session.next_event()).collect()
     }
 
     #[test]
@@ -362,20 +371,20 @@ mod tests {
             version: Version::V5_0,
             client_id: "pi".to_string(),
             login: None,
-            keeps_session_s: 0,
+            session_expiry_s: 0,
             answer_timeout: timeout,
         };
         let mut session = Session::begin(&introduction, start).unwrap();
         session.opened(start);
         session.feed(&[0x20, 3, 0, 0, 0], start);
-        assert!(matches!(heard(&mut session)[..], [Heard::Connected { .. }]));
+        assert!(matches!(events(&mut session)[..], [BrokerEvent::Connected { .. }]));
         session.subscribe("do/#", start).unwrap();
-        session.on_time(start + keep_alive);
+        session.run_deadlines(start + keep_alive);
         session.feed(&PINGRESP, start + keep_alive);
-        session.on_time(start + timeout - Duration::from_millis(1));
-        assert_eq!(heard(&mut session), []);
-        session.on_time(start + timeout);
-        let [Heard::Closed(End { cause: Cause::Silence, .. })] = &heard(&mut session)[..] else {
+        session.run_deadlines(start + timeout - Duration::from_millis(1));
+        assert_eq!(events(&mut session), []);
+        session.run_deadlines(start + timeout);
+        let [BrokerEvent::Closed(End { cause: Cause::Silence, .. })] = &events(&mut session)[..] else {
             panic!("the subscription has no answer")
         };
     }

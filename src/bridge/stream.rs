@@ -141,7 +141,7 @@ impl Stream {
         self.ready.push_front(item);
     }
 
-    /// Records that an item was sent.
+    /// StateFiles that an item was sent.
     pub fn sent(&mut self, packet_id: u16, item: Item, now: Instant) {
         self.window.push(packet_id, item, now);
     }
@@ -151,7 +151,7 @@ impl Stream {
         self.window.get(packet_id)
     }
 
-    /// Records that an item was acknowledged. Returns false if it is not in flight.
+    /// StateFiles that an item was acknowledged. Returns false if it is not in flight.
     pub fn settle(&mut self, packet_id: u16) -> bool {
         self.window.settle(packet_id)
     }
@@ -178,7 +178,7 @@ impl Stream {
         self.window.is_empty() && self.ready.is_empty()
     }
 
-    /// Records that the connection is lost: unacknowledged items are sent again, before all others. With `is_alone`,
+    /// StateFiles that the connection is lost: unacknowledged items are sent again, before all others. With `is_alone`,
     /// that counts as an attempt.
     pub fn return_unsettled(&mut self, is_alone: bool) {
         for mut item in self.window.take_unsettled().rev() {
@@ -193,7 +193,7 @@ impl Stream {
         self.items().map(|item| item.first).min().unwrap_or(self.read_to)
     }
 
-    /// Whether the loss of another journal's rest is not acknowledged.
+    /// Whether the loss of what remained in another journal is not acknowledged.
     pub fn tells_other_journal(&self) -> bool {
         self.items().any(Item::is_of_other_journal)
     }

@@ -17,7 +17,7 @@ pub fn is_node(name: &str) -> bool {
     (1..=NODE_BYTES_MAX).contains(&name.len()) && name.bytes().all(is_allowed)
 }
 
-/// Fills in the node. The result must be a topic filter: no control characters, and not too long.
+/// Fills in the node, and checks the length and that there are no control characters. The callers check wildcards.
 ///
 /// # Errors
 /// A description of valid topics.
@@ -89,7 +89,7 @@ impl Topics {
         self.0.replace(PRIORITY, &priority.number().to_string())
     }
 
-    /// The topics of all priorities.
+    /// All topics that the bridge publishes to: one of each priority, and the one for losses.
     pub fn all(&self) -> impl Iterator<Item = String> + '_ {
         (0..=9).filter_map(Priority::new).map(|priority| self.of(priority)).chain([self.lost()])
     }

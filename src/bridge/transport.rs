@@ -22,7 +22,7 @@ pub enum Received {
     Bytes(usize),
     /// Nothing now.
     Nothing,
-    /// The broker has closed the connection in order.
+    /// The broker has closed the connection cleanly.
     End,
 }
 
@@ -66,6 +66,7 @@ impl Transport {
                 received => return Ok(received),
             }
             match tls.read_tls(&mut self.stream) {
+                // The end counts as a clean close, with or without TLS's close_notify.
                 Ok(0) => return Ok(Received::End),
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -131,7 +132,6 @@ fn received(result: io::Result<usize>) -> Result<Received, String> {
         Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
             Ok(Received::Nothing)
         }
-        // The end of a TLS connection without a closing message counts as a reset.
         Err(error) => Err(described(&error)),
     }
 }

@@ -55,7 +55,7 @@ fn await_texts(reader: &mut Client, mut texts: Vec<String>) {
 }
 
 #[test]
-fn bad_cable_only_costs_time_in_both_directions() {
+fn bad_cable_loses_nothing_in_either_direction() {
     let (remote, scene) = (Remote::start(), Scene::new("cable"));
     let server = scene.server();
     let mut reader = server.connect();
@@ -108,7 +108,7 @@ fn dead_direction_from_the_broker_loses_nothing() {
 }
 
 #[test]
-fn commands_come_after_a_direction_was_dead_while_nothing_else_was_sent() {
+fn command_sent_while_a_direction_is_dead_arrives_later() {
     let (remote, scene) = (Remote::start(), Scene::new("idle"));
     let server = scene.server();
     let mut reader = server.connect();

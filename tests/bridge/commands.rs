@@ -5,8 +5,11 @@ use crate::process::Process;
 use crate::scene::{Scene, bridge_command};
 use crate::support::own_address::own_address;
 use crate::support::{Server, command};
+use std::io::Write as _;
 use std::net::SocketAddr;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
 
 /// A bridge that only takes commands.
 fn bridge(broker: SocketAddr, hub: &str) -> Process {
@@ -21,6 +24,16 @@ pub fn publish(broker: SocketAddr, topic: &str, text: &str, args: &[&str]) {
     let mut command = Command::new("mosquitto_pub");
     command.args(broker_options(broker)).args(["-V", "5", "-q", "1", "-t", topic, "-m", text]);
     assert!(command.args(args).status().unwrap().success());
+}
+
+/// Publishes these commands over one connection.
+fn publish_lines(broker: SocketAddr, topic: &str, texts: &[String]) {
+    let mut command = Command::new("mosquitto_pub");
+    command.args(broker_options(broker)).args(["-V", "5", "-q", "1", "-t", topic, "-l"]);
+    let mut publisher = command.stdin(Stdio::piped()).spawn().unwrap();
+    let lines: String = texts.iter().map(|text| format!("{text}\n")).collect();
+    publisher.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    assert!(publisher.wait().unwrap().success());
 }
 
 #[test]
@@ -78,11 +91,9 @@ fn command_waits_at_the_broker_until_the_server_has_done_it() {
     first.wait_for("commands come from");
     publish(address, "do/pi/p7", "open the valve", &[]);
     // No server is there, so the broker has no acknowledgement; and it keeps what comes while no bridge is there.
-    first.wait_for("the hub takes no commands");
+    first.wait_for("the server takes no commands");
     assert_eq!(first.end(), Some(0));
-    first.wait_for(
-        "no more commands; 1 were on their way to the hub, and are sent again after the next start",
-    );
+    first.wait_for("ended; 1 commands are not acknowledged, and the broker sends them again");
     publish(address, "do/pi/p7", "close it", &[]);
     let mut command = command();
     command.args(["--listen", &hub, "--journal"]);
@@ -95,6 +106,34 @@ fn command_waits_at_the_broker_until_the_server_has_done_it() {
     let lines = [reader.line(), reader.line()];
     assert!(lines[0].ends_with(" open the valve") && lines[1].ends_with(" close it"), "{lines:?}");
     broker.wait_for("Received PUBACK from firstline-pi-commands");
+}
+
+#[test]
+fn with_mqtt_3_1_1_each_command_is_done_once_however_many_wait_and_however_long() {
+    let (address, hub) = (own_address(), own_address().to_string());
+    let broker = Broker::start(address, "max_inflight_messages 0\nmax_queued_messages 0\n");
+    let args = ["--mqtt", "3.1.1", "--ack-timeout", "1", "--subscribe", "do/{node}/#", "--hub", &hub];
+    let mut bridge = bridge_command();
+    bridge.args(["--node", "pi", "--to", &format!("mqtt://{address}")]).args(args);
+    let bridge = Process::start(bridge);
+    bridge.wait_for("commands come from");
+    // More than are received at once, and in order only if the broker repeats none of them.
+    let texts: Vec<String> = (0..10_000).map(|number| format!("command {number}")).collect();
+    publish_lines(address, "do/pi/p7", &texts);
+    bridge.wait_for("the server takes no commands");
+    // The bridge receives nothing now, so it cannot tell whether the broker answers.
+    broker.wait_for("Received PINGREQ from firstline-pi-commands");
+    sleep(Duration::from_secs(3));
+    let scene = Scene::new("commands");
+    let server = scene.server_at(&hub);
+    let mut reader = server.connect();
+    reader.ask("/join 0 since 0");
+    for text in &texts {
+        let line = reader.line();
+        assert!(line.ends_with(text.as_str()), "{line}, not {text}");
+    }
+    assert!(bridge.said().iter().all(|line| !line.contains("it is tried again")), "{:#?}", bridge.said());
+    assert_eq!(broker.count("New client connected from"), 2, "the publisher and the bridge");
 }
 
 #[test]

@@ -196,7 +196,7 @@ fn backlog_that_is_refused_does_not_fill_the_log() {
         scene.counters().is_some_and(|counters| counters["lost_too_large"] == 300)
     });
     assert_eq!(bridge.end(), Some(0));
-    bridge.wait_for("more like the last one");
+    bridge.wait_for("more lines of this kind");
     assert!(bridge.said().len() < 12, "{:#?}", bridge.said());
 }
 
@@ -217,5 +217,5 @@ fn journal_that_is_moved_away_during_an_outage_is_sent_to_its_end() {
     let _broker = Broker::start(address, "");
     expected.sort();
     tap.wait("all arrive", |acknowledged| texts(acknowledged) == expected);
-    bridge.wait_for("another journal");
+    bridge.wait_for("has replaced journal");
 }

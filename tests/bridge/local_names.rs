@@ -18,10 +18,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What libnss-mdns makes of the system's line.
+/// nsswitch.conf as the installation of libnss-mdns changes it.
 const RESOLVER: &str = "passwd: files\ngroup: files\nhosts: files mdns4_minimal [NOTFOUND=return] dns\n";
 
-/// A port of the broker; no other program has one on its machine.
+/// The port of the tap; the broker has the next one. The network of their machine is new, so both are free.
 const PORT: u16 = 1883;
 
 /// The unpacked packages.
@@ -33,16 +33,16 @@ impl Packages {
         Self(directory.expect("FIRSTLINE_TEST_MDNS names the unpacked packages: tests/stages/bridge").into())
     }
 
-    /// Has the command load their libraries; the programs that it starts do, too.
-    fn put_before(&self, command: &mut Command) {
+    /// Sets `LD_LIBRARY_PATH`, which the command's children inherit.
+    fn set_library_path(&self, command: &mut Command) {
         let directory = |top| self.0.join(format!("{top}/{}-linux-gnu", std::env::consts::ARCH));
         let libraries = std::env::join_paths([directory("usr/lib"), directory("lib")]).unwrap();
         command.env("LD_LIBRARY_PATH", libraries);
     }
 
-    /// Announces a name on a cable, and answers the resolver of the machine of the calling thread, which gets files of
-    /// its own for both.
-    fn announce(&self, name: &str, cable: &str, scratch: &Path) -> Process {
+    /// Starts Avahi, which announces `name` on that interface and answers the resolver. The calling thread gets its own
+    /// `/run` and `nsswitch.conf`.
+    fn announce(&self, name: &str, interface: &str, scratch: &Path) -> Process {
         unshare(CloneFlags::CLONE_NEWNS).unwrap();
         run("mount", &["--make-rprivate", "/"]);
         run("mount", &["-t", "tmpfs", "none", "/run"]);
@@ -50,11 +50,11 @@ impl Packages {
         let (resolver, settings) = (scratch.join("nsswitch.conf"), scratch.join(name));
         fs::write(&resolver, RESOLVER).unwrap();
         run("mount", &["--bind", resolver.to_str().unwrap(), "/etc/nsswitch.conf"]);
-        let text = format!("[server]\nhost-name={name}\nallow-interfaces={cable}\nenable-dbus=no\n");
+        let text = format!("[server]\nhost-name={name}\nallow-interfaces={interface}\nenable-dbus=no\n");
         fs::write(&settings, text).unwrap();
         let mut command = Command::new(self.0.join("usr/sbin/avahi-daemon"));
         command.args(["--no-chroot", "--no-rlimits", "--no-drop-root", "--file"]).arg(settings);
-        self.put_before(&mut command);
+        self.set_library_path(&mut command);
         let avahi = Process::start(command);
         avahi.wait_for("Server startup complete");
         avahi
@@ -79,13 +79,13 @@ fn bridge_and_client_find_names_that_avahi_announces() {
     let hub = format!("pi.local:{}", server.address.port());
     let url = format!("mqtt://broker.local:{PORT}");
     let mut bridge = scene.command_to(&url, &["--subscribe", "do/{node}/#", "--hub", &hub]);
-    packages.put_before(&mut bridge);
+    packages.set_library_path(&mut bridge);
     let bridge = Process::start(bridge);
     bridge.wait_for("connected to mqtt://broker.local");
     bridge.wait_for("commands come from do/pi/#");
     let mut client = command();
     client.args(["send", &hub, "from a client"]);
-    packages.put_before(&mut client);
+    packages.set_library_path(&mut client);
     assert_eq!(Process::start(client).code(), Some(0));
     let commands = broker.address;
     host.on(move || publish(commands, "do/pi/p9", "from a broker", &[]));

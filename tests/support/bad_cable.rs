@@ -82,7 +82,7 @@ impl Cable {
         );
     }
 
-    /// From now on no packet in that direction arrives; or they do again.
+    /// Starts or stops dropping every packet in that direction.
     pub fn set_dead(&self, direction: Direction, is_dead: bool) {
         self.state.is_dead[direction as usize].store(is_dead, Ordering::Relaxed);
     }
@@ -98,7 +98,7 @@ impl Drop for Cable {
 /// A TUN device with that name and these addresses, in the namespace of the calling thread.
 fn device(name: &str, addresses: &str) -> File {
     let tun = OpenOptions::new().read(true).write(true).open("/dev/net/tun");
-    let tun = tun.expect("this kernel has no TUN devices, which the bad cable takes");
+    let tun = tun.expect("this kernel has no TUN devices, which the bad cable needs");
     let mut bytes = [0; libc::IFNAMSIZ];
     for (byte, character) in bytes.iter_mut().zip(name.bytes()) {
         *byte = character as libc::c_char;
@@ -142,7 +142,7 @@ fn carry(direction: Direction, mut from: File, mut to: File, state: &State) {
             counts.passed.fetch_add(1, Ordering::Relaxed);
             counts.overtaken.fetch_add(u64::from(number < last), Ordering::Relaxed);
             last = number.max(last);
-            // A device that is down takes no packet: that one is lost, too.
+            // A write to a device that is down fails. The packet is lost, though it counts as passed.
             let _ = to.write_all(&packet);
         }
     }

@@ -13,7 +13,7 @@ use std::os::fd::AsRawFd;
 /// Gives the calling thread a network namespace of its own, with only a loopback interface.
 pub fn enter_new_network() {
     unshare(CloneFlags::CLONE_NEWNET)
-        .expect("only root may make namespaces; tests/run says what runs without");
+        .expect("only root may make namespaces; tests/run says which stages run without");
     ip("link set lo up");
 }
 

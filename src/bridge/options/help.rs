@@ -5,12 +5,14 @@ use super::table::{SETTINGS, Setting};
 /// The help, each line with its LF.
 pub fn help() -> String {
     let mut help = "\
-Usage: firstline bridge --journal DIR --to mqtt://[USER@]HOST[:PORT] [OPTION]...
+Usage: firstline bridge --to mqtt://[USER@]HOST[:PORT] --journal DIR [OPTION]...
+       firstline bridge --to mqtt://... --subscribe TOPIC [OPTION]...
 
-Sends what a firstline server has in its journal to an MQTT broker, each message
-until the broker has acknowledged it: the urgent ones first, and at least once.
-A message can arrive twice; its key, NODE-ID-CHECKSUM, tells. What cannot be
-sent is told to the topic lost beside those of the messages.
+Sends the messages in the journal of a firstline server to an MQTT broker, the
+urgent ones first, and each until the broker has acknowledged it. A message can
+arrive twice, with the same key, NODE-ID-CHECKSUM. Lost messages are reported on
+the topic lost, beside those of the messages. With --subscribe, it also passes
+commands from the broker to the server.
 
 "
     .to_string();

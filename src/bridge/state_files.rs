@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The files, and when to write each.
-pub struct Records {
+pub struct StateFiles {
     cursors: CursorFile,
     save_at: Instant,
     save_troubles: Throttle,
@@ -27,8 +27,8 @@ pub struct Records {
     sample_at: Instant,
 }
 
-impl Records {
-    /// Records that are all due at once.
+impl StateFiles {
+    /// The files, all due at once.
     pub fn new(cursors: CursorFile, counter_file: CounterFile, commands: Arc<CommandCounters>) -> Self {
         let now = Instant::now();
         Self {
