@@ -126,7 +126,7 @@ pub const SETTINGS: [Setting; 20] = [
     Setting {
         name: "client-id",
         value: "ID",
-        help: "the name of this client at the broker [firstline-NODE]",
+        help: "the client ID at the broker [firstline-NODE]",
         set: |options, text| name(text).map(|id| options.client_id = Some(id)),
     },
     Setting {
