@@ -47,9 +47,16 @@ impl Packages {
         run("mount", &["--make-rprivate", "/"]);
         run("mount", &["-t", "tmpfs", "none", "/run"]);
         fs::create_dir_all("/run/avahi-daemon").unwrap();
-        let (resolver, settings) = (scratch.join("nsswitch.conf"), scratch.join(name));
-        fs::write(&resolver, RESOLVER).unwrap();
-        run("mount", &["--bind", resolver.to_str().unwrap(), "/etc/nsswitch.conf"]);
+        let own = &scratch.join(name);
+        fs::create_dir_all(own).unwrap();
+        replace("/etc/nsswitch.conf", RESOLVER, own);
+        // Avahi looks for its user and group, which the installation of its package would make.
+        for (file, line) in
+            [("/etc/passwd", "avahi:x:990:990::/run:/bin/false\n"), ("/etc/group", "avahi:x:990:\n")]
+        {
+            replace(file, &(fs::read_to_string(file).unwrap() + line), own);
+        }
+        let settings = own.join("avahi-daemon.conf");
         let text = format!("[server]\nhost-name={name}\nallow-interfaces={interface}\nenable-dbus=no\n");
         fs::write(&settings, text).unwrap();
         let mut command = Command::new(self.0.join("usr/sbin/avahi-daemon"));
@@ -61,12 +68,18 @@ impl Packages {
     }
 }
 
+/// Mounts a file with that text over a file of the system.
+fn replace(file: &str, text: &str, directory: &Path) {
+    let own = directory.join(Path::new(file).file_name().unwrap());
+    fs::write(&own, text).unwrap();
+    run("mount", &["--bind", own.to_str().unwrap(), file]);
+}
+
 #[test]
 fn bridge_and_client_find_names_that_avahi_announces() {
     enter_new_network();
     let (packages, scene, host) = (Packages::find(), Scene::new("local"), Host::wired(1));
     let scratch = Directory::new("avahi");
-    fs::create_dir_all(&scratch.0).unwrap();
     let (address, directory, at) = (host.address(), packages.0.clone(), scratch.0.clone());
     let (_announced, broker, tap) = host.on(move || {
         let announced = Packages(directory).announce("broker", "wire", &at);
