@@ -23,12 +23,12 @@ impl Barren {
         self.has_served = PerClass::default();
     }
 
-    /// StateFiles that the broker has taken or refused a message of that class.
+    /// Records that the broker has taken or refused a message of that class.
     pub fn served(&mut self, class: Class) {
         (self.in_a_row[class], self.has_served[class]) = (0, true);
     }
 
-    /// StateFiles that the connection has ended with these numbers of messages in flight. Returns true if it was barren
+    /// Records that the connection has ended with these numbers of messages in flight. Returns true if it was barren
     /// for a class. If the broker did not answer, the connection does not count, because no message is at fault.
     pub fn ended(&mut self, in_flight: PerClass<usize>, cause: Cause) -> bool {
         let is_barren = |class: &Class| !self.has_served[*class] && in_flight[*class] > 0;

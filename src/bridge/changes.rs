@@ -35,7 +35,7 @@ impl Changes {
         }
     }
 
-    /// StateFiles that the journal was read at `now`.
+    /// Records that the journal was read at `now`.
     pub fn looked(&mut self, now: Instant) {
         self.looked = now;
     }

@@ -11,7 +11,7 @@ use super::destination::Destination;
 use super::exchange::{BrokerEvent, Cause, End, Publication, Rejection};
 use super::flapping::Flapping;
 use super::incoming::{Arrived, Incoming, Outcome};
-use super::limits::{ANSWER_BYTES_MAX, BACKOFF_MS_MAX, BACKOFF_MS_MIN, TRANSIENT_PAUSE_MS};
+use super::limits::{ANSWER_BYTES_MAX, BACKOFF_MS_MAX, BACKOFF_MS_MIN, SHORT_MS, TRANSIENT_PAUSE_MS};
 use super::link::Link;
 use super::report::{Series, Throttle, say};
 use super::stop::{Stop, Woken};
@@ -158,9 +158,6 @@ impl Commands {
                 self.subscribed = Some(now);
                 let is_news = self.troubles.clear() || !self.has_been_subscribed;
                 self.has_been_subscribed = true;
-                if !self.flapping.is_likely() {
-                    self.backoff.reset();
-                }
                 if is_news {
                     say(format_args!("{}: commands come from {}", self.destination.broker, self.topic));
                 }
@@ -197,6 +194,9 @@ impl Commands {
         let was_closed = self.link.take().is_some_and(|link| link.was_closed_cleanly);
         let mut reason = reason.to_string();
         if let Some(subscribed) = self.subscribed.take() {
+            if subscribed.elapsed() >= Duration::from_millis(SHORT_MS) {
+                self.backoff.reset();
+            }
             self.flapping.ended(subscribed.elapsed(), was_closed);
             reason = self.flapping.explain(&reason);
         }
@@ -237,6 +237,10 @@ impl Commands {
             self.refusals.say(line, now);
         }
         let Some(link) = &mut self.link else { return };
+        // Before the answer: a broker that closes the connection because of the answer must not repeat the command.
+        if let Some(packet_id) = outcome.packet_id {
+            link.session.acknowledge(packet_id, outcome.is_refused, now);
+        }
         if let Some(topic) = &outcome.response_topic {
             let publication = Publication {
                 topic: topic.clone(),
@@ -250,9 +254,6 @@ impl Commands {
                 self.refusals
                     .say(format!("{topic}: the answer to a command cannot be sent there: {text}"), now);
             }
-        }
-        if let Some(packet_id) = outcome.packet_id {
-            link.session.acknowledge(packet_id, outcome.is_refused, now);
         }
     }
 }

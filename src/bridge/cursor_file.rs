@@ -55,6 +55,8 @@ pub enum Unusable {
     Damaged(PathBuf),
     /// It is a symbolic link.
     Link(PathBuf),
+    /// It is a device, a FIFO or a directory.
+    NoFile(PathBuf),
 }
 
 impl fmt::Display for Unusable {
@@ -65,6 +67,9 @@ impl fmt::Display for Unusable {
             }
             Self::InUse(path) => {
                 write!(f, "--state {}: another bridge uses it; give each its own --state", path.display())
+            }
+            Self::NoFile(path) => {
+                write!(f, "--state {}: it is not a regular file; give the path of one", path.display())
             }
             Self::Link(path) => {
                 write!(
@@ -106,6 +111,9 @@ impl CursorFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(unopened(path, error)),
         };
+        if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
+            return Err(Unusable::NoFile(path.into()));
+        }
         let slots = Slots::read(lock(file, path)?).map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => Unusable::Damaged(path.into()),
             _ => Unusable::System(path.into(), error),
@@ -235,7 +243,7 @@ impl<S: Storage> Slots<S> {
         if self.saved == Some(cursors) {
             return Ok(());
         }
-        let generation = self.generation + 1;
+        let generation = self.generation.wrapping_add(1);
         self.storage.write_at(&cursors.to_slot(generation), generation % 2 * PAGE_BYTES)?;
         (self.generation, self.saved) = (generation, Some(cursors));
         Ok(())

@@ -100,6 +100,8 @@ pub struct End {
 pub enum Cause {
     /// A message, according to the broker.
     Message,
+    /// A breach of the protocol, according to the broker or the library: a message may be the reason.
+    Breach,
     /// Another client uses the same client ID.
     ClientIdInUse,
     /// The broker does not answer in time.

@@ -11,7 +11,7 @@ pub struct Flapping {
 }
 
 impl Flapping {
-    /// StateFiles that an accepted connection has ended after that time. `was_closed` says that the broker closed it
+    /// Records that an accepted connection has ended after that time. `was_closed` says that the broker closed it
     /// cleanly.
     pub fn ended(&mut self, lasted: Duration, was_closed: bool) {
         let is_short = was_closed && lasted < Duration::from_millis(SHORT_MS);

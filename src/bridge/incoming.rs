@@ -1,14 +1,14 @@
 //! Commands on their way from the broker to the hub, and back. Without I/O.
 
 use super::exchange::Delivery;
-use super::limits::COMMANDS_MAX;
+use super::limits::{COMMANDS_KNOWN_MAX, COMMANDS_MAX};
 use crate::client::Message;
 use crate::client::outcome;
 use crate::protocol::Priority;
 
-/// All commands that are not acknowledged to the broker. Their number is bounded. With MQTT 5 the broker sends no more
-/// than [`COMMANDS_MAX`] that need an acknowledgement; with MQTT 3.1.1, nothing more is received once there are
-/// [too many](Self::has_too_many). Of those that need none, more than twice that number are refused.
+/// All commands that are not acknowledged to the broker. Their number is bounded: nothing more is received while there
+/// are [too many](Self::has_too_many), and more than [`COMMANDS_KNOWN_MAX`] are refused; if they need no acknowledgement,
+/// more than twice [`COMMANDS_MAX`].
 #[derive(Debug, Default)]
 pub struct Incoming {
     commands: Vec<Command>,
@@ -82,7 +82,8 @@ impl Incoming {
                 Ok(Err(reason)) => return Arrived::Done(outcome(delivery, (true, format!("NAK {reason}")))),
                 Err(reason) => return Arrived::Done(outcome(delivery, (true, format!("NAK {reason}")))),
             };
-        if !self.make_room() && delivery.packet_id.is_none() {
+        let most = if delivery.packet_id.is_some() { COMMANDS_KNOWN_MAX } else { 2 * COMMANDS_MAX };
+        if !self.make_room(most) {
             return Arrived::Done(outcome(
                 delivery,
                 (true, "NAK too-many: the server takes them too slowly".to_string()),
@@ -94,20 +95,20 @@ impl Incoming {
         Arrived::Command(number, message)
     }
 
-    /// Ensures that there is room for another command: if there is none, forgets one that is done and that the broker
+    /// Ensures that there are fewer than `most` commands: if there are not, forgets one that is done and that the broker
     /// did not send again. Returns false if there is none of these.
-    fn make_room(&mut self) -> bool {
-        if self.commands.len() < 2 * usize::from(COMMANDS_MAX) {
+    fn make_room(&mut self, most: usize) -> bool {
+        if self.commands.len() < most {
             return true;
         }
         let done = self.commands.iter().position(|command| command.verdict.is_some());
         done.map(|at| self.commands.remove(at)).is_some()
     }
 
-    /// Whether the broker waits for more acknowledgements than it would with MQTT 5.
+    /// Whether the broker waits for more than [`COMMANDS_MAX`] acknowledgements.
     pub fn has_too_many(&self) -> bool {
         let is_awaited = |command: &&Command| command.is_connected && command.delivery.packet_id.is_some();
-        self.commands.iter().filter(is_awaited).count() > usize::from(COMMANDS_MAX)
+        self.commands.iter().filter(is_awaited).count() > COMMANDS_MAX
     }
 
     /// The index of the known command, if this is a command that the broker sends again because it has no
@@ -151,14 +152,14 @@ impl Incoming {
         self.commands.iter().filter(|command| command.delivery.packet_id.is_some()).count()
     }
 
-    /// StateFiles that the connection has ended.
+    /// Records that the connection has ended.
     pub fn disconnect(&mut self) {
         for command in &mut self.commands {
             command.is_connected = false;
         }
     }
 
-    /// StateFiles that the broker has dropped the session of this client. It will repeat no command, so this forgets the
+    /// Records that the broker has dropped the session of this client. It will repeat no command, so this forgets the
     /// commands that are done.
     pub fn forget(&mut self) {
         self.commands.retain(|command| command.verdict.is_none());
@@ -299,7 +300,7 @@ mod tests {
         let mut incoming = Incoming::default();
         let numbers: Vec<u64> = (1..=100).map(|id| number(incoming.take(delivery(id, "x")))).collect();
         assert!(incoming.has_too_many() && incoming.unacknowledged() == 100);
-        for number in &numbers[usize::from(COMMANDS_MAX)..] {
+        for number in &numbers[COMMANDS_MAX..] {
             assert!(incoming.has_too_many());
             assert!(incoming.settle(*number, &acknowledged(None)).is_some());
         }
@@ -311,6 +312,6 @@ mod tests {
         let mut incoming = Incoming::default();
         let plain = || Delivery { packet_id: None, ..delivery(0, "x") };
         let taken = (0..1_000).filter(|_| matches!(incoming.take(plain()), Arrived::Command(..))).count();
-        assert_eq!(taken, 2 * usize::from(COMMANDS_MAX));
+        assert_eq!(taken, 2 * COMMANDS_MAX);
     }
 }

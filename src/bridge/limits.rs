@@ -33,6 +33,9 @@ pub const ITEM_BYTES_MAX: usize = RECORD_BYTES_MAX + ENVELOPE_BYTES;
 /// The longest topic, or template of a topic, in bytes. Brokers accept at least this much.
 pub const TOPIC_BYTES_MAX: usize = 256;
 
+/// How many levels a topic may have. Mosquitto ends the connection at more than 200.
+pub const TOPIC_LEVELS_MAX: usize = 100;
+
 /// The longest name of a node, in bytes.
 pub const NODE_BYTES_MAX: usize = 64;
 
@@ -144,10 +147,13 @@ pub const SECRET_BYTES_MAX: usize = 1_024;
 /// The longest file with certificates or a key, in bytes.
 pub const PEM_BYTES_MAX: u64 = 1024 * 1024;
 
-/// How many commands the broker may send that are not acknowledged. MQTT 3.1.1 cannot tell the broker that: there the
-/// bridge stops receiving at more than this, and has at most what it received at once before,
-/// [`RECEIVES_MAX`] times [`RECEIVE_BYTES`].
-pub const COMMANDS_MAX: u16 = 16;
+/// While more commands than this are not acknowledged, nothing is received from the broker. So there are at most as many
+/// more as were received at once before: [`RECEIVES_MAX`] times [`RECEIVE_BYTES`].
+pub const COMMANDS_MAX: usize = 16;
+
+/// How many commands the bridge remembers at most: more than can be received at once, in packets of 9 bytes. More come
+/// only if the broker loses the session again and again while the hub is away; these are refused.
+pub const COMMANDS_KNOWN_MAX: usize = 8 * 1024;
 
 /// How long the broker keeps commands for a bridge that is away, in seconds. With MQTT 3.1.1 the broker decides.
 pub const COMMAND_SESSION_S: u32 = 24 * 60 * 60;
@@ -160,6 +166,7 @@ pub const RATE_MEMORY_S: f64 = 60.0;
 
 const _: () = {
     assert!(IN_FLIGHT_DEFAULT <= IN_FLIGHT_MAX);
+    assert!(COMMANDS_MAX + RECEIVES_MAX * RECEIVE_BYTES / 9 < COMMANDS_KNOWN_MAX);
     // Both classes together, in flight and read ahead, take far less memory than the bridge may use.
     assert!(2 * (WINDOW_FACTOR * IN_FLIGHT_MAX + READ_AHEAD) * 2 * RECORD_BYTES_MAX <= 4 * 1024 * 1024);
 };

@@ -270,7 +270,7 @@ impl Outgoing {
         if stream.has_place() && depth.admits(class, urgent, rest) { stream.first_ready() } else { None }
     }
 
-    /// StateFiles that the next item of a class was sent, with that packet ID.
+    /// Records that the next item of a class was sent, with that packet ID.
     pub fn sent(&mut self, class: Class, packet_id: u16, now: Instant) {
         let other = if class == Class::Urgent { Class::Rest } else { Class::Urgent };
         let other_waits = self.streams[other].first_ready().is_some();
@@ -280,14 +280,14 @@ impl Outgoing {
         }
     }
 
-    /// StateFiles that the next item of a class cannot be sent, for that reason. The report of its loss takes its place.
+    /// Records that the next item of a class cannot be sent, for that reason. The report of its loss takes its place.
     pub fn unsendable(&mut self, class: Class, reason: Reason) {
         if let Some(item) = self.streams[class].pop_ready() {
             self.give_up(class, item, reason);
         }
     }
 
-    /// StateFiles that the item was acknowledged. Returns its class, or `None` if it is not in flight.
+    /// Records that the item was acknowledged. Returns its class, or `None` if it is not in flight.
     pub fn acknowledged(&mut self, packet_id: u16) -> Option<Class> {
         let (class, item) = self.find(packet_id)?;
         match item.content {
@@ -298,7 +298,7 @@ impl Outgoing {
         Some(class)
     }
 
-    /// StateFiles that the item was refused. Returns `None` if it is not in flight.
+    /// Records that the item was refused. Returns `None` if it is not in flight.
     pub fn rejected(&mut self, packet_id: u16, rejection: &Rejection) -> Option<Rejected> {
         let (class, item) = self.find(packet_id)?;
         if rejection.is_final || item.attempts + 1 >= ATTEMPTS_MAX {
@@ -315,7 +315,7 @@ impl Outgoing {
         Class::ALL.into_iter().find_map(|class| Some((class, self.streams[class].get(packet_id)?.clone())))
     }
 
-    /// StateFiles that the connection is lost. With `is_blamed`, the broker may have closed it because of a message: if
+    /// Records that the connection is lost. With `is_blamed`, the broker may have closed it because of a message: if
     /// only one was in flight, that counts as an attempt. `certain` is the reason if the broker has blamed the message
     /// explicitly.
     pub fn connection_lost(&mut self, is_blamed: bool, certain: Option<&str>) {

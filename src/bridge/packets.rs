@@ -59,6 +59,12 @@ pub fn ended(code: Option<DisconnectReasonCode>) -> (String, Cause) {
             | DisconnectReasonCode::PayloadFormatInvalid
             | DisconnectReasonCode::NotAuthorized,
         ) => (format!("the broker ends the connection: {shown}"), Cause::Message),
+        Some(
+            DisconnectReasonCode::UnspecifiedError
+            | DisconnectReasonCode::MalformedPacket
+            | DisconnectReasonCode::ProtocolError
+            | DisconnectReasonCode::ImplementationSpecificError,
+        ) => (format!("the broker ends the connection: {shown}"), Cause::Breach),
         _ => (format!("the broker ends the connection: {shown}"), Cause::Other),
     }
 }

@@ -41,20 +41,22 @@ pub fn main() -> ExitCode {
             let _ = std::io::stdout().write_all(text.as_bytes());
             return ExitCode::SUCCESS;
         }
-        Ok(Action::Run(options)) => match Names::new(&options) {
-            Ok(names) => match run(&options, names) {
-                Ok(()) => return ExitCode::SUCCESS,
-                Err(reason) => (UNUSABLE, reason),
-            },
-            Err(reason) => (USAGE, reason),
-        },
+        Ok(Action::Run(options)) => {
+            match Names::new(&options).and_then(|names| Ok((names, state(&options)?))) {
+                Ok((names, state)) => match run(&options, names, state) {
+                    Ok(()) => return ExitCode::SUCCESS,
+                    Err(reason) => (UNUSABLE, reason),
+                },
+                Err(reason) => (USAGE, reason),
+            }
+        }
         Err(reason) => (USAGE, reason),
     };
     say(format_args!("{reason}"));
     ExitCode::from(code)
 }
 
-fn run(options: &Options, names: Names) -> Result<(), String> {
+fn run(options: &Options, names: Names, state: Option<PathBuf>) -> Result<(), String> {
     let stop = Stop::new().map_err(|errno| errno.desc().to_string())?;
     let destination = destination(options, &names.node)?;
     let counters = Arc::new(CommandCounters::default());
@@ -68,12 +70,11 @@ fn run(options: &Options, names: Names) -> Result<(), String> {
         }
         None => None,
     };
-    let Some(directory) = &options.journal else {
+    let (Some(directory), Some(state)) = (&options.journal, state) else {
         commands.into_iter().for_each(Commands::run);
         return Ok(());
     };
     let manner = manner(options, directory, names);
-    let state = state(options)?;
     thread::scope(|scope| {
         // If one direction ends, for whatever reason, the other one ends, too.
         let _end = stop.request_at_end();
@@ -161,9 +162,10 @@ fn manner(options: &Options, directory: &Path, names: Names) -> Manner {
     }
 }
 
-fn state(options: &Options) -> Result<PathBuf, String> {
-    if let Some(state) = &options.state {
-        return Ok(state.clone());
+/// The file of the cursors; `None` if there is no journal.
+fn state(options: &Options) -> Result<Option<PathBuf>, String> {
+    if options.journal.is_none() || options.state.is_some() {
+        return Ok(options.state.clone());
     }
     // systemd separates several directories by colons; the last one is the bridge's.
     let of_service =
@@ -172,5 +174,5 @@ fn state(options: &Options) -> Result<PathBuf, String> {
         || env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state/firstline-bridge"));
     let directory =
         of_service.or_else(of_user).ok_or("--state FILE is missing: it says where the cursors are kept")?;
-    Ok(directory.join("cursors"))
+    Ok(Some(directory.join("cursors")))
 }

@@ -9,7 +9,7 @@ use super::exchange::{BrokerEvent, Cause, End, Unsent};
 use super::flapping::Flapping;
 use super::item::Reason;
 use super::limits::{
-    BACKOFF_MS_MAX, BACKOFF_MS_MIN, LAST_ACKS_MS, LOOK_MS, LOOK_OFFLINE_MS, TRANSIENT_PAUSE_MS,
+    BACKOFF_MS_MAX, BACKOFF_MS_MIN, LAST_ACKS_MS, LASTS_MS, LOOK_MS, LOOK_OFFLINE_MS, TRANSIENT_PAUSE_MS,
 };
 use super::link::Link;
 use super::outgoing::{Manner, Outgoing, Rejected};
@@ -21,6 +21,9 @@ use crate::client::backoff::Backoff;
 use crate::clock::utc_ns;
 use nix::poll::PollFlags;
 use std::time::{Duration, Instant};
+
+/// [`LASTS_MS`] as a duration.
+const LASTS: Duration = Duration::from_millis(LASTS_MS);
 
 /// The outbound direction with its connection.
 pub struct Publisher {
@@ -58,6 +61,8 @@ struct Up {
     receive_maximum: u16,
     depth: Depth,
     since: Instant,
+    /// Whether the log says that the bridge is connected.
+    is_logged: bool,
 }
 
 impl Publisher {
@@ -133,7 +138,11 @@ impl Publisher {
         let ack = self.outgoing.oldest().map(|sent| sent + self.destination.introduction.answer_timeout);
         let link = self.link().and_then(Link::due);
         let due = self.look_at.min(self.state_files.due());
-        [retry, ack, link].into_iter().flatten().fold(due, Instant::min)
+        let log = match &self.state {
+            State::Up(up) if !up.is_logged => Some(up.since + LASTS),
+            _ => None,
+        };
+        [retry, ack, link, log].into_iter().flatten().fold(due, Instant::min)
     }
 
     // ---- The journal ---------------------------------------------------------------------------------------
@@ -187,6 +196,7 @@ impl Publisher {
         }
         self.send(now);
         self.check_acknowledgements(now);
+        self.log_connection(now);
     }
 
     fn connect(&mut self, now: Instant) {
@@ -237,25 +247,37 @@ impl Publisher {
 
     fn on_connected(&mut self, receive_maximum: u16) {
         self.outgoing.counters.connections += 1;
-        // A connection that comes and goes is logged no more often than its failures.
-        let is_news = self.troubles.clear() || self.outgoing.counters.connections == 1;
         self.barren.begin();
-        if is_news {
-            say(format_args!(
-                "connected to {}, which takes {receive_maximum} messages at once",
-                self.destination.broker
-            ));
-        }
         let depth = Depth::new(self.barren.in_flight(self.manner.in_flight), receive_maximum);
         let now = Instant::now();
         self.look_at = now;
         self.state = match std::mem::replace(&mut self.state, State::Down(now)) {
-            State::Opening(link) => State::Up(Up { link, receive_maximum, depth, since: now }),
+            State::Opening(link) => {
+                State::Up(Up { link, receive_maximum, depth, since: now, is_logged: false })
+            }
             state => state,
         };
     }
 
-    /// StateFiles that the broker has taken or refused a message.
+    /// Logs that the bridge is connected: the first time at once, and later once nothing waits or the connection has
+    /// lasted. So the log does not end with that line while a message ends each connection.
+    fn log_connection(&mut self, now: Instant) {
+        let State::Up(up) = &mut self.state else { return };
+        let is_first = self.outgoing.counters.connections == 1;
+        if up.is_logged || !is_first && self.outgoing.waiting() > 0 && now < up.since + LASTS {
+            return;
+        }
+        up.is_logged = true;
+        // A connection that comes and goes is logged no more often than its failures.
+        if self.troubles.clear() || is_first {
+            say(format_args!(
+                "connected to {}, which takes {} messages at once",
+                self.destination.broker, up.receive_maximum
+            ));
+        }
+    }
+
+    /// Records that the broker has taken or refused a message.
     fn served(&mut self, class: Class) {
         self.barren.served(class);
         if let State::Up(up) = &mut self.state {
@@ -310,7 +332,8 @@ impl Publisher {
             let is_barren = self.barren.ended(self.outgoing.in_flight_of_each(), cause);
             self.flapping.ended(up.since.elapsed(), was_closed && !is_barren);
         }
-        self.outgoing.connection_lost(was_closed, (cause == Cause::Message).then_some(reason));
+        let is_blamed = was_closed || cause == Cause::Breach;
+        self.outgoing.connection_lost(is_blamed, (cause == Cause::Message).then_some(reason));
         if self.is_up() {
             self.give_up(&self.flapping.explain(reason));
         } else {

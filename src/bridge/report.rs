@@ -48,7 +48,7 @@ impl Throttle {
         true
     }
 
-    /// StateFiles that the failure has ended. Returns true if it was logged, so that its end should be logged, too.
+    /// Records that the failure has ended. Returns true if it was logged, so that its end should be logged, too.
     pub fn clear(&mut self) -> bool {
         self.since = None;
         std::mem::take(&mut self.is_open)

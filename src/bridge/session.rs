@@ -3,7 +3,7 @@
 //! session.
 
 use super::exchange::{BrokerEvent, Cause, Delivery, End, Introduction, Publication, Unsent, Version};
-use super::limits::{COMMANDS_MAX, RECEIVED_PACKET_BYTES_MAX};
+use super::limits::RECEIVED_PACKET_BYTES_MAX;
 use super::packets;
 use mqtt_protocol_core::mqtt::common::Cursor;
 use mqtt_protocol_core::mqtt::connection::{ConnectionOptions, Event, TimerKind};
@@ -49,11 +49,9 @@ impl Session {
     /// Which part of the introduction cannot be encoded.
     pub fn begin(introduction: &Introduction, now: Instant) -> Result<Self, String> {
         let version = introduction.version;
-        // MQTT 3.1.1 cannot tell the broker a receive maximum, and the library would enforce it all the same.
-        let receive_maximum = if version == Version::V3_1_1 { 0 } else { COMMANDS_MAX };
-        let options = ConnectionOptions::new()
-            .maximum_packet_size_recv(RECEIVED_PACKET_BYTES_MAX)
-            .receive_maximum(receive_maximum);
+        // No receive maximum: the library would end the connection when a broker exceeds it, as Mosquitto 2.0 does, and
+        // the commands that it repeats would be processed again. The link holds the broker back instead.
+        let options = ConnectionOptions::new().maximum_packet_size_recv(RECEIVED_PACKET_BYTES_MAX);
         let mut session = Self {
             connection: Connection::with_options(version, options),
             version,
@@ -73,7 +71,7 @@ impl Session {
         Ok(session)
     }
 
-    /// StateFiles that bytes can be sent from now on, so that the broker has to answer in time.
+    /// Records that bytes can be sent from now on, so that the broker has to answer in time.
     pub fn opened(&mut self, now: Instant) {
         self.answers.connack = Some(now + self.answer_timeout);
     }
@@ -83,7 +81,7 @@ impl Session {
         &self.output[self.sent..]
     }
 
-    /// StateFiles that this many of the [`unsent`](Self::unsent) bytes were sent.
+    /// Records that this many of the [`unsent`](Self::unsent) bytes were sent.
     pub fn advance(&mut self, bytes: usize) {
         self.sent += bytes;
         if self.sent >= self.output.len() {
@@ -124,7 +122,7 @@ impl Session {
         }
     }
 
-    /// StateFiles that nothing is received for now, so a PINGRESP may have arrived.
+    /// Records that nothing is received for now, so a PINGRESP may have arrived.
     pub fn excuse_pingresp(&mut self) {
         self.answers.pingresp = None;
     }
@@ -218,7 +216,7 @@ impl Session {
         }
     }
 
-    /// StateFiles that the connection has ended, for that reason. Events from before the end are returned first.
+    /// Records that the connection has ended, for that reason. Events from before the end are returned first.
     pub fn close(&mut self, reason: String, cause: Cause) {
         if !self.is_closed() {
             self.events.push_back(BrokerEvent::Closed(End { reason, cause }));
@@ -246,7 +244,10 @@ impl Session {
                     self.set_timer(kind, Some(now + Duration::from_millis(duration_ms)));
                 }
                 Event::RequestTimerCancel(kind) => self.set_timer(kind, None),
-                Event::NotifyError(_) | Event::RequestClose => self.close(over(breach), Cause::Other),
+                Event::NotifyError(_) | Event::RequestClose => {
+                    let cause = if breach.is_some() { Cause::Breach } else { Cause::Other };
+                    self.close(over(breach), cause);
+                }
                 Event::NotifyPacketIdReleased(_) => {}
             }
         }

@@ -141,7 +141,7 @@ impl Stream {
         self.ready.push_front(item);
     }
 
-    /// StateFiles that an item was sent.
+    /// Records that an item was sent.
     pub fn sent(&mut self, packet_id: u16, item: Item, now: Instant) {
         self.window.push(packet_id, item, now);
     }
@@ -151,7 +151,7 @@ impl Stream {
         self.window.get(packet_id)
     }
 
-    /// StateFiles that an item was acknowledged. Returns false if it is not in flight.
+    /// Records that an item was acknowledged. Returns false if it is not in flight.
     pub fn settle(&mut self, packet_id: u16) -> bool {
         self.window.settle(packet_id)
     }
@@ -178,7 +178,7 @@ impl Stream {
         self.window.is_empty() && self.ready.is_empty()
     }
 
-    /// StateFiles that the connection is lost: unacknowledged items are sent again, before all others. With `is_alone`,
+    /// Records that the connection is lost: unacknowledged items are sent again, before all others. With `is_alone`,
     /// that counts as an attempt.
     pub fn return_unsettled(&mut self, is_alone: bool) {
         for mut item in self.window.take_unsettled().rev() {

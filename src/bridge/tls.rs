@@ -4,11 +4,13 @@ use super::limits::{PEM_BYTES_MAX, TLS_UNSENT_BYTES};
 use super::secret::read_key;
 use crate::client::shown::described;
 use crate::clock::Utc;
+use nix::fcntl::OFlag;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, ClientConnection, Error, RootCertStore};
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -28,6 +30,9 @@ const DAY_CHARS: usize = 10;
 
 /// The library's name for the error that a server shows the certificate of an authority as its own.
 const CA_AS_END: &str = "CaUsedAsEndEntity";
+
+/// The library's name for the error that a certificate has version 1.
+const VERSION_1: &str = "UnsupportedCertVersion";
 
 /// Makes connections to one server.
 #[derive(Clone, Debug)]
@@ -51,7 +56,8 @@ impl Tls {
                 let read = PrivateKeyDer::from_pem_slice(&read_key(key)?);
                 let private = read.map_err(|_| of_key("it holds no private key in PEM".to_string()))?;
                 let chain = certificates(certificate)?;
-                builder.with_client_auth_cert(chain, private).map_err(|error| of_key(error.to_string()))?
+                let both = |error| format!("{} and {}: {error}", certificate.display(), key.display());
+                builder.with_client_auth_cert(chain, private).map_err(|error| both(described_tls(&error)))?
             }
             _ => builder.with_no_client_auth(),
         };
@@ -91,7 +97,12 @@ fn authorities(files: &Files) -> Result<RootCertStore, String> {
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let shown = |reason: String| format!("{}: {reason}", path.display());
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(|error| shown(described(&error)))?;
+    // Without waiting: opening a FIFO would wait for its writer.
+    let opened = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path);
+    let file = opened.map_err(|error| shown(described(&error)))?;
+    if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
+        return Err(shown("it is not a regular file".to_string()));
+    }
     file.take(PEM_BYTES_MAX).read_to_end(&mut bytes).map_err(|error| shown(described(&error)))?;
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
     match certificates {
@@ -125,6 +136,9 @@ pub fn described_tls(error: &Error) -> String {
         Error::InvalidCertificate(CertificateError::Other(other)) if other.to_string() == CA_AS_END => {
             "the broker shows the certificate of an authority; make one for the broker itself, signed by that, with basicConstraints=CA:FALSE"
                 .to_string()
+        }
+        Error::InvalidCertificate(CertificateError::Other(other)) if other.to_string().contains(VERSION_1) => {
+            "a certificate has version 1; make one of version 3, with extensions such as subjectAltName".to_string()
         }
         Error::InvalidMessage(_) => "the broker does not speak TLS on this port".to_string(),
         error => format!("TLS: {error}"),

@@ -1,6 +1,6 @@
 //! Topics, made of a template with `{node}` and `{priority}`.
 
-use super::limits::{NODE_BYTES_MAX, TOPIC_BYTES_MAX};
+use super::limits::{NODE_BYTES_MAX, TOPIC_BYTES_MAX, TOPIC_LEVELS_MAX};
 use crate::protocol::Priority;
 
 const NODE: &str = "{node}";
@@ -25,6 +25,8 @@ pub fn with_node(template: &str, node: &str) -> Result<String, String> {
     let topic = template.replace(NODE, node);
     if topic.is_empty() || topic.len() > TOPIC_BYTES_MAX - LOST.len() - 1 {
         Err(format!("takes a topic of 1 to {} bytes", TOPIC_BYTES_MAX - LOST.len() - 1))
+    } else if topic.split('/').count() > TOPIC_LEVELS_MAX {
+        Err(format!("takes a topic of {TOPIC_LEVELS_MAX} levels at most"))
     } else if topic.chars().any(char::is_control) {
         Err("takes a topic without control characters".to_string())
     } else {
@@ -38,6 +40,13 @@ pub fn with_node(template: &str, node: &str) -> Result<String, String> {
 /// A description of valid filters.
 pub fn filter_with_node(template: &str, node: &str) -> Result<String, String> {
     let filter = with_node(template, node)?;
+    if filter.contains(['{', '}']) {
+        return Err("knows {node}, and nothing else in braces".to_string());
+    }
+    let shared = filter.strip_prefix("$share/").map(|rest| rest.split_once('/').unwrap_or_default());
+    if shared.is_some_and(|(group, filter)| group.is_empty() || filter.is_empty()) {
+        return Err("takes $share/GROUP/TOPIC, if it begins with $share".to_string());
+    }
     // From the last level on, which has the index 0.
     let is_valid = |(index, level): (usize, &str)| match level {
         "+" => true,
@@ -75,6 +84,11 @@ impl Topics {
     /// A description of valid templates.
     pub fn new(template: &str, node: &str) -> Result<Self, String> {
         let topic = with_node(template, node)?;
+        if topic.starts_with('$') {
+            return Err(
+                "takes a topic that does not begin with $: brokers keep those for themselves".to_string()
+            );
+        }
         if topic.contains(['+', '#']) {
             return Err("takes a topic to publish to, without + and #".to_string());
         }
@@ -121,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn wildcards_are_whole_levels() {
+    fn filters_have_whole_wildcards_known_braces_and_whole_shares() {
         for (filter, expected) in [
             ("#", true),
             ("+/a/+", true),
@@ -130,6 +144,11 @@ mod tests {
             ("a/#/b", false),
             ("a#", false),
             ("a/b+", false),
+            ("a/{nod}", false),
+            ("$share/all/a", true),
+            ("$share/all", false),
+            ("$share//a", false),
+            ("$share/all/", false),
         ] {
             assert_eq!(filter_with_node(filter, "pi").is_ok(), expected, "{filter}");
         }
@@ -162,8 +181,8 @@ mod tests {
 
     #[test]
     fn what_is_no_topic_is_refused() {
-        let long = "x".repeat(TOPIC_BYTES_MAX);
-        for template in ["", "a/+", "#", "{from}", "a{", "a\0b", "a\nb", &long] {
+        let (long, deep) = ("x".repeat(TOPIC_BYTES_MAX), "/".repeat(TOPIC_LEVELS_MAX));
+        for template in ["", "a/+", "#", "{from}", "a{", "a\0b", "a\nb", "$SYS/a", &long, &deep] {
             assert!(Topics::new(template, "pi").is_err(), "{template}");
         }
         assert!(is_node("pi-4_b.local") && !is_node("") && !is_node("a/b") && !is_node("ä"));

@@ -38,7 +38,7 @@ impl Turns {
         }
     }
 
-    /// StateFiles that a class has sent a message of that size. `other_waits` says that the other class has a message,
+    /// Records that a class has sent a message of that size. `other_waits` says that the other class has a message,
     /// whether or not it may send it now.
     pub fn sent(&mut self, class: Class, bytes: usize, other_waits: bool) {
         match class {

@@ -74,7 +74,7 @@ impl<T> Window<T> {
         self.slots.iter().filter(|slot| !slot.is_settled).map(|slot| slot.sent).min()
     }
 
-    /// StateFiles that a message was sent.
+    /// Records that a message was sent.
     pub fn push(&mut self, packet_id: u16, item: T, now: Instant) {
         self.slots.push_back(Slot { packet_id, item, sent: now, is_settled: false });
     }
@@ -90,7 +90,7 @@ impl<T> Window<T> {
         slots.find(|slot| !slot.is_settled && slot.packet_id == packet_id).map(|slot| &mut slot.item)
     }
 
-    /// StateFiles that a message was acknowledged. Acknowledged messages leave the window once all earlier ones are
+    /// Records that a message was acknowledged. Acknowledged messages leave the window once all earlier ones are
     /// acknowledged. Returns false if it was not in flight.
     pub fn settle(&mut self, packet_id: u16) -> bool {
         let Some(slot) = self.slots.iter_mut().find(|slot| !slot.is_settled && slot.packet_id == packet_id)

@@ -4,7 +4,7 @@ use crate::broker::{Broker, broker_options, subscriber};
 use crate::process::Process;
 use crate::scene::{Scene, bridge_command};
 use crate::support::own_address::own_address;
-use crate::support::{Server, command};
+use crate::support::{Server, command, eventually};
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
@@ -106,6 +106,47 @@ fn command_waits_at_the_broker_until_the_server_has_done_it() {
     let lines = [reader.line(), reader.line()];
     assert!(lines[0].ends_with(" open the valve") && lines[1].ends_with(" close it"), "{lines:?}");
     broker.wait_for("Received PUBACK from firstline-pi-commands");
+}
+
+#[test]
+fn each_command_of_a_burst_is_done_once() {
+    let (address, scene) = (own_address(), Scene::new("burst"));
+    let (server, broker) = (scene.server(), Broker::start(address, ""));
+    let mut reader = server.connect();
+    reader.ask("/join 0");
+    for version in ["5", "3.1.1"] {
+        let mut command = bridge_command();
+        let hub = server.address.to_string();
+        command.args(["--node", "pi", "--to", &format!("mqtt://{address}"), "--mqtt", version]);
+        command.args(["--subscribe", "do/{node}/#", "--hub", &hub]);
+        let bridge = Process::start(command);
+        bridge.wait_for("commands come from");
+        // Mosquitto 2.0 sends more than its client's receive maximum then.
+        let texts: Vec<String> = (0..500).map(|number| format!("{version}-{number}")).collect();
+        publish_lines(address, "do/pi/p7", &texts);
+        for text in &texts {
+            let line = reader.line();
+            assert!(line.ends_with(text.as_str()), "{line}, not {text}");
+        }
+    }
+    assert_eq!(broker.count("New client connected from"), 4, "two bridges and two publishers");
+}
+
+#[test]
+fn command_whose_answer_ends_the_connection_is_done_once() {
+    let (server, broker) = (Server::start(&[]), Broker::start(own_address(), ""));
+    let mut reader = server.connect();
+    reader.ask("/join 0");
+    let bridge = bridge(broker.address, &server.address.to_string());
+    bridge.wait_for("commands come from do/pi/#");
+    // Mosquitto ends the connection of a client that publishes to a topic of more than 200 levels.
+    let topic = "a/".repeat(250);
+    publish(broker.address, "do/pi/p9", "open the valve", &["-D", "PUBLISH", "response-topic", &topic]);
+    bridge.wait_for("it is tried again");
+    eventually("it is connected again", || broker.count("New client connected from") >= 3);
+    publish(broker.address, "do/pi/p9", "close it", &[]);
+    let lines = [reader.line(), reader.line()];
+    assert!(lines[0].ends_with(" open the valve") && lines[1].ends_with(" close it"), "{lines:?}");
 }
 
 #[test]

@@ -4,8 +4,9 @@ use crate::broker::Broker;
 use crate::process::Process;
 use crate::scene::{Scene, check_order, send, texts};
 use crate::support::eventually;
+use crate::support::fake_time::FakeTime;
 use crate::support::own_address::own_address;
-use crate::tap::Tap;
+use crate::tap::{Published, Tap};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
@@ -71,6 +72,24 @@ fn message_that_is_too_large_is_told_and_passed_over() {
     let _bridge = scene.bridge(tap.address, &[]);
     tap.wait("the last one arrives", |acknowledged| texts(acknowledged) == ["after", "before"]);
     tap.wait("the loss is told", |_| lost(&tap, "too-large") == 1);
+}
+
+#[test]
+fn message_that_the_broker_answers_with_a_breach_of_the_protocol_is_told_and_passed_over() {
+    // Mosquitto 2.0 answers with a reason code that PUBACK does not have. It sends the size limit to nobody.
+    let (scene, time) = (Scene::new("limit"), FakeTime::faster(60));
+    let (server, broker) = (scene.server(), Broker::start(own_address(), "message_size_limit 300\n"));
+    let tap = Tap::to(broker.address);
+    let mut client = server.connect();
+    client.ask("/urgent before");
+    client.ask(&format!("/urgent {}", "x".repeat(500)));
+    client.ask("/urgent after");
+    let mut command = scene.command_to(&format!("mqtt://{}", tap.address), &["--ack-timeout", "600"]);
+    time.put_before(&mut command);
+    let bridge = Process::start(command);
+    tap.wait("the others arrive", |acknowledged| texts(acknowledged) == ["after", "before"]);
+    tap.wait("the loss is told", |acknowledged| acknowledged.iter().any(Published::is_lost));
+    bridge.wait_for("message 2 was not sent: refused: ");
 }
 
 #[test]
@@ -177,6 +196,20 @@ fn damaged_cursors_and_a_second_bridge_are_refused() {
     bridge.kill();
     fs::write(scene.path("state/cursors"), "nonsense").unwrap();
     assert_refused(scene.bridge(own_address(), &[]), 1, "move it away");
+}
+
+#[test]
+fn fifo_in_place_of_a_file_is_refused_at_once() {
+    let scene = Scene::new("fifo");
+    let fifo = scene.text("fifo");
+    nix::unistd::mkfifo(fifo.as_str(), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let url = "mqtts://localhost:1";
+    for option in ["--ca", "--state"] {
+        assert_refused(scene.bridge_to(url, &[option, &fifo]), 1, "it is not a regular file");
+    }
+    for files in [["--cert", &fifo, "--key", "/dev/null"], ["--cert", "/dev/null", "--key", &fifo]] {
+        assert_eq!(scene.bridge_to(url, &files).code(), Some(1));
+    }
 }
 
 #[test]
