@@ -2,19 +2,20 @@
 //! has an outcome from the hub; the hub's answer goes to the command's response topic.
 //!
 //! The broker keeps commands while the bridge is away. If a connection breaks before the acknowledgement, the broker
-//! sends the command again. The bridge remembers a command until it has passed the outcome to the connection, and does
+//! sends the command again. The bridge remembers a command until it has passed the PUBACK to the connection, and does
 //! not send it to the hub a second time until then. A command reaches the hub twice if the bridge is restarted, if the
 //! connection to the hub is lost before the answer, or if the one to the broker is lost before the PUBACK arrives.
 
 use super::counters::CommandCounters;
 use super::destination::Destination;
-use super::exchange::{BrokerEvent, Cause, End, Publication, Rejection};
+use super::exchange::{BrokerEvent, Cause, Delivery, End, Publication, Rejection};
 use super::flapping::Flapping;
 use super::incoming::{Arrived, Incoming, Outcome};
-use super::limits::{ANSWER_BYTES_MAX, BACKOFF_MS_MAX, BACKOFF_MS_MIN, SHORT_MS, TRANSIENT_PAUSE_MS};
+use super::limits::{BACKOFF_MS_MAX, BACKOFF_MS_MIN, SHORT_MS, TRANSIENT_PAUSE_MS};
 use super::link::Link;
 use super::report::{Series, Throttle, say};
 use super::stop::{Stop, Woken};
+use super::topic::is_response_topic;
 use crate::client::backoff::Backoff;
 use crate::client::shown::shown;
 use crate::client::{Repeats, Sender, Servers, Settings, Token};
@@ -32,6 +33,14 @@ pub struct Subscription {
     pub token: Option<Token>,
 }
 
+/// An answer on its way.
+struct Answer {
+    packet_id: u16,
+    topic: String,
+    /// When the broker must have acknowledged it.
+    by: Instant,
+}
+
 /// The inbound direction.
 pub struct Commands {
     destination: Destination,
@@ -43,6 +52,10 @@ pub struct Commands {
     link: Option<Link>,
     /// When the subscription was confirmed.
     subscribed: Option<Instant>,
+    /// The answer that the broker has not acknowledged.
+    answer: Option<Answer>,
+    /// Whether the connection ends at the next PINGRESP: then the broker has all acknowledgements.
+    is_leaving: bool,
     has_been_subscribed: bool,
     flapping: Flapping,
     retry_at: Instant,
@@ -74,6 +87,8 @@ impl Commands {
             stop,
             link: None,
             subscribed: None,
+            answer: None,
+            is_leaving: false,
             has_been_subscribed: false,
             flapping: Flapping::default(),
             retry_at: Instant::now(),
@@ -89,14 +104,15 @@ impl Commands {
         loop {
             let now = Instant::now();
             self.serve_broker(now);
-            self.serve_hub(now);
+            self.serve_hub();
+            self.answer_all(now);
             self.refusals.flush(now);
             if let Some(link) = &mut self.link {
-                link.hold(self.incoming.has_too_many());
                 link.flush();
             }
             let retry = self.link.is_none().then_some(self.retry_at);
-            let due = [retry, self.link.as_ref().and_then(Link::due), self.sender.due()]
+            let answer = self.answer.as_ref().map(|answer| answer.by);
+            let due = [retry, self.link.as_ref().and_then(Link::due), self.sender.due(), answer]
                 .into_iter()
                 .flatten()
                 .min();
@@ -111,15 +127,26 @@ impl Commands {
                 break;
             }
         }
-        if let Some(link) = &mut self.link {
-            link.session.leave(Instant::now());
-            link.flush();
-        }
+        self.finish();
         self.refusals.end();
         say(format_args!(
             "ended; {} commands are not acknowledged, and the broker sends them again after the next start",
             self.incoming.unacknowledged()
         ));
+    }
+
+    /// Acknowledges and answers what is done, without waiting, and disconnects.
+    fn finish(&mut self) {
+        let now = Instant::now();
+        while self.subscribed.is_some()
+            && let Some(outcome) = self.incoming.next_outcome()
+        {
+            self.answer(outcome, now);
+        }
+        if let Some(link) = &mut self.link {
+            link.session.leave(now);
+            link.flush();
+        }
     }
 
     // ---- The broker ----------------------------------------------------------------------------------------
@@ -162,30 +189,44 @@ impl Commands {
                     say(format_args!("{}: commands come from {}", self.destination.broker, self.topic));
                 }
             }
-            BrokerEvent::Delivery(delivery) => {
-                let arrived = self.incoming.take(delivery);
-                self.on_arrived(arrived, now);
-            }
+            BrokerEvent::Delivery(delivery) => self.on_delivery(delivery, now),
             BrokerEvent::Closed(End { reason, cause }) => {
                 self.lose(&reason);
                 if cause == Cause::ClientIdInUse {
                     self.retry_at = now + Duration::from_millis(TRANSIENT_PAUSE_MS);
                 }
             }
-            // These are about an answer. Its command is done, whether or not the broker took the answer.
-            BrokerEvent::Acknowledged(_) => {}
-            BrokerEvent::Rejected(_, Rejection { reason, .. }) => {
+            BrokerEvent::Acknowledged(packet_id) => {
+                self.answer.take_if(|answer| answer.packet_id == packet_id);
+            }
+            BrokerEvent::Rejected(packet_id, Rejection { reason, .. }) => {
+                self.answer.take_if(|answer| answer.packet_id == packet_id);
                 let why = "the bridge must be permitted to publish to the response topic";
                 self.refusals.say(format!("the broker refused an answer: {reason}; {why}"), now);
             }
+            BrokerEvent::Alive if self.is_leaving => {
+                if let Some(mut link) = self.link.take() {
+                    link.session.leave(now);
+                    link.flush();
+                }
+                self.end_connection();
+                self.retry_at = now;
+            }
+            BrokerEvent::Alive => {}
         }
     }
 
-    fn on_arrived(&mut self, arrived: Arrived, now: Instant) {
-        match arrived {
+    fn on_delivery(&mut self, delivery: Delivery, now: Instant) {
+        let topic = delivery.topic.clone();
+        match self.incoming.take(delivery) {
             Arrived::Command(number, message) => self.sender.push(number, message),
-            Arrived::Known => {}
-            Arrived::Done(outcome) => self.answer(&outcome, now),
+            Arrived::Known | Arrived::Postponed => {}
+            Arrived::Dropped => {
+                self.counters.refused.fetch_add(1, Ordering::Relaxed);
+                let line =
+                    format!("a command from {} was dropped: too many wait for the server", shown(&topic));
+                self.refusals.say(line, now);
+            }
         }
     }
 
@@ -200,19 +241,21 @@ impl Commands {
             self.flapping.ended(subscribed.elapsed(), was_closed);
             reason = self.flapping.explain(&reason);
         }
-        self.incoming.disconnect();
+        if let Some(Answer { topic, .. }) = &self.answer {
+            let line = format!("{}: an answer may not have arrived there: {reason}", shown(topic));
+            self.refusals.say(line, Instant::now());
+        }
+        self.end_connection();
         self.troubles.say(format_args!("{}: {reason}; it is tried again", self.destination.broker));
         self.retry_at = Instant::now() + self.backoff.pause();
     }
 
     // ---- The hub -------------------------------------------------------------------------------------------
 
-    fn serve_hub(&mut self, now: Instant) {
+    fn serve_hub(&mut self) {
         self.sender.advance();
         while let Some((number, outcome)) = self.sender.take_outcome() {
-            if let Some(outcome) = self.incoming.settle(number, &outcome) {
-                self.answer(&outcome, now);
-            }
+            self.incoming.settle(number, &outcome);
         }
         match self.sender.trouble() {
             Some(trouble) => {
@@ -224,36 +267,64 @@ impl Commands {
         }
     }
 
-    /// Answers a command, and acknowledges it.
-    fn answer(&mut self, outcome: &Outcome, now: Instant) {
-        let counter = if outcome.is_refused { &self.counters.refused } else { &self.counters.done };
+    // ---- The outcomes --------------------------------------------------------------------------------------
+
+    /// Acknowledges the commands that are done, and answers them. The acknowledgement goes before the answer, and
+    /// everything else waits until the broker has acknowledged the answer: a broker that closes the connection because of
+    /// an answer then has all acknowledgements, and repeats no command that is done.
+    fn answer_all(&mut self, now: Instant) {
+        if self.answer.as_ref().is_some_and(|answer| now >= answer.by) {
+            let seconds = self.timeout().as_secs_f64();
+            return self.lose(&format!("the broker has not acknowledged an answer for {seconds} s"));
+        }
+        while self.subscribed.is_some() && self.answer.is_none() {
+            let Some(outcome) = self.incoming.next_outcome() else { break };
+            self.answer(outcome, now);
+        }
+        if let Some(link) = &mut self.link
+            && self.answer.is_none()
+            && !self.is_leaving
+            && self.incoming.needs_new_connection()
+        {
+            link.session.ping(now);
+            self.is_leaving = true;
+        }
+    }
+
+    fn answer(&mut self, outcome: Outcome, now: Instant) {
+        let Outcome { topic: command, packet_id, is_refused, text, response_topic, correlation } = outcome;
+        let counter = if is_refused { &self.counters.refused } else { &self.counters.done };
         counter.fetch_add(1, Ordering::Relaxed);
-        if outcome.is_refused {
-            let line = format!(
-                "a command from {} was answered with {}",
-                shown(&outcome.topic),
-                shown(&outcome.text)
-            );
+        if is_refused {
+            let line = format!("a command from {} was answered with {}", shown(&command), shown(&text));
             self.refusals.say(line, now);
         }
+        let by = now + self.timeout();
         let Some(link) = &mut self.link else { return };
-        // Before the answer: a broker that closes the connection because of the answer must not repeat the command.
-        if let Some(packet_id) = outcome.packet_id {
-            link.session.acknowledge(packet_id, outcome.is_refused, now);
+        if let Some(packet_id) = packet_id {
+            link.session.acknowledge(packet_id, is_refused, now);
         }
-        if let Some(topic) = &outcome.response_topic {
-            let publication = Publication {
-                topic: topic.clone(),
-                payload: outcome.text.clone().into_bytes(),
-                properties: Vec::new(),
-                correlation: outcome.correlation.clone(),
-            };
-            let has_room = link.session.unsent().len() < ANSWER_BYTES_MAX;
-            if !has_room || link.session.publish(&publication, now).is_err() {
-                let (topic, text) = (shown(topic), shown(&outcome.text));
+        let Some(topic) = response_topic else { return };
+        let payload = text.clone().into_bytes();
+        let publication = Publication { topic: topic.clone(), payload, properties: Vec::new(), correlation };
+        let sent = is_response_topic(&topic).then(|| link.session.publish(&publication, now).ok()).flatten();
+        match sent {
+            Some(packet_id) => self.answer = Some(Answer { packet_id, topic, by }),
+            None => {
+                let (topic, text) = (shown(&topic), shown(&text));
                 self.refusals
                     .say(format!("{topic}: the answer to a command cannot be sent there: {text}"), now);
             }
         }
+    }
+
+    fn timeout(&self) -> Duration {
+        self.destination.introduction.answer_timeout
+    }
+
+    /// Forgets the connection. The broker sends unacknowledged commands again on the next one.
+    fn end_connection(&mut self) {
+        (self.subscribed, self.answer, self.is_leaving) = (None, None, false);
+        self.incoming.disconnect();
     }
 }

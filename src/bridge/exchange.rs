@@ -73,6 +73,8 @@ pub enum BrokerEvent {
     Subscribed,
     /// A message.
     Delivery(Delivery),
+    /// The broker has received everything up to a PINGREQ.
+    Alive,
     /// The connection has ended.
     Closed(End),
 }

@@ -1,19 +1,22 @@
 //! Commands on their way from the broker to the hub, and back. Without I/O.
 
 use super::exchange::Delivery;
-use super::limits::{COMMANDS_KNOWN_MAX, COMMANDS_MAX};
+use super::limits::{COMMAND_BYTES_MAX, COMMANDS_MAX};
 use crate::client::Message;
 use crate::client::outcome;
 use crate::protocol::Priority;
 
-/// All commands that are not acknowledged to the broker. Their number is bounded: nothing more is received while there
-/// are [too many](Self::has_too_many), and more than [`COMMANDS_KNOWN_MAX`] are refused; if they need no acknowledgement,
-/// more than twice [`COMMANDS_MAX`].
+/// All commands that are not acknowledged to the broker, or whose answer is not sent. They are bounded by [`COMMANDS_MAX`]
+/// and [`COMMAND_BYTES_MAX`]. What comes beyond that is postponed: the broker sends it again on the next connection.
 #[derive(Debug, Default)]
 pub struct Incoming {
     commands: Vec<Command>,
+    /// The bytes of these commands.
+    bytes: usize,
     /// The number of the next command.
     next: u64,
+    /// Whether a command was postponed on this connection. Then all later ones are, so that their order stays.
+    is_postponing: bool,
 }
 
 #[derive(Debug)]
@@ -22,9 +25,17 @@ struct Command {
     /// The last delivery of the command.
     delivery: Delivery,
     /// Whether the broker waits for its acknowledgement on the current connection.
-    is_connected: bool,
-    /// Whether the hub refused it, and the hub's answer, once there is one.
-    verdict: Option<(bool, String)>,
+    is_awaited: bool,
+    /// The decision, once there is one.
+    verdict: Option<Verdict>,
+}
+
+/// What became of a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Verdict {
+    is_refused: bool,
+    /// The answer.
+    text: String,
 }
 
 /// The meaning of a delivery.
@@ -32,10 +43,12 @@ struct Command {
 pub enum Arrived {
     /// A new command for the hub, with its number.
     Command(u64, Message),
-    /// A command that the hub has already.
+    /// A command that was delivered before, or that is no valid command; it is answered like all others.
     Known,
-    /// A command that is done, or a delivery that is not a valid command.
-    Done(Outcome),
+    /// There is no room, and the broker sends it again on the next connection.
+    Postponed,
+    /// There is no room, and the broker does not send it again.
+    Dropped,
 }
 
 /// The outcome of a command.
@@ -47,7 +60,7 @@ pub struct Outcome {
     pub packet_id: Option<u16>,
     /// Whether the answer is a NAK: the bridge or the hub refused the command, or its result is not known.
     pub is_refused: bool,
-    /// The hub's answer: `ACK ID`, `ACK ID = TEXT` or `NAK REASON`.
+    /// The answer: `ACK ID`, `ACK ID = TEXT` or `NAK REASON`.
     pub text: String,
     /// The topic for the answer.
     pub response_topic: Option<String>,
@@ -60,63 +73,48 @@ impl Incoming {
     pub fn take(&mut self, delivery: Delivery) -> Arrived {
         if let Some(at) = self.known(&delivery) {
             let command = &mut self.commands[at];
-            (command.delivery, command.is_connected) = (delivery, true);
-            return match command.verdict.clone() {
-                None => Arrived::Known,
-                Some(verdict) => {
-                    let command = self.commands.remove(at);
-                    Arrived::Done(outcome(command.delivery, verdict))
-                }
-            };
+            (command.delivery, command.is_awaited) = (delivery, true);
+            return Arrived::Known;
         }
-        if delivery.is_retained {
-            // The broker sends it again after each connection, and the server would process it each time.
-            return Arrived::Done(outcome(
-                delivery,
-                (true, "NAK retained: send it without that flag".to_string()),
-            ));
+        let needs_acknowledgement = delivery.packet_id.is_some();
+        if needs_acknowledgement && self.is_postponing || !self.make_room(bytes_of(&delivery)) {
+            self.is_postponing |= needs_acknowledgement;
+            return if needs_acknowledgement { Arrived::Postponed } else { Arrived::Dropped };
         }
-        let message =
-            match priority(&delivery).map(|priority| Message::new(priority, delivery.payload.clone())) {
-                Ok(Ok(message)) => message,
-                Ok(Err(reason)) => return Arrived::Done(outcome(delivery, (true, format!("NAK {reason}")))),
-                Err(reason) => return Arrived::Done(outcome(delivery, (true, format!("NAK {reason}")))),
-            };
-        let most = if delivery.packet_id.is_some() { COMMANDS_KNOWN_MAX } else { 2 * COMMANDS_MAX };
-        if !self.make_room(most) {
-            return Arrived::Done(outcome(
-                delivery,
-                (true, "NAK too-many: the server takes them too slowly".to_string()),
-            ));
-        }
+        let message = message(&delivery);
         let number = self.next;
         self.next += 1;
-        self.commands.push(Command { number, delivery, is_connected: true, verdict: None });
-        Arrived::Command(number, message)
+        self.bytes += bytes_of(&delivery);
+        let verdict =
+            message.as_ref().err().map(|reason| Verdict { is_refused: true, text: format!("NAK {reason}") });
+        self.commands.push(Command { number, delivery, is_awaited: needs_acknowledgement, verdict });
+        message.map_or(Arrived::Known, |message| Arrived::Command(number, message))
     }
 
-    /// Ensures that there are fewer than `most` commands: if there are not, forgets one that is done and that the broker
+    /// Ensures that there is room for another command: if there is none, forgets one that is done and that the broker
     /// did not send again. Returns false if there is none of these.
-    fn make_room(&mut self, most: usize) -> bool {
-        if self.commands.len() < most {
-            return true;
+    fn make_room(&mut self, bytes: usize) -> bool {
+        while self.commands.len() >= COMMANDS_MAX || self.bytes + bytes > COMMAND_BYTES_MAX {
+            let is_forgotten = |command: &Command| {
+                command.verdict.is_some() && !command.is_awaited && command.delivery.packet_id.is_some()
+            };
+            let Some(at) = self.commands.iter().position(is_forgotten) else { return false };
+            self.remove(at);
         }
-        let done = self.commands.iter().position(|command| command.verdict.is_some());
-        done.map(|at| self.commands.remove(at)).is_some()
+        true
     }
 
-    /// Whether the broker waits for more than [`COMMANDS_MAX`] acknowledgements.
-    pub fn has_too_many(&self) -> bool {
-        let is_awaited = |command: &&Command| command.is_connected && command.delivery.packet_id.is_some();
-        self.commands.iter().filter(is_awaited).count() > COMMANDS_MAX
+    fn remove(&mut self, at: usize) -> Command {
+        let command = self.commands.remove(at);
+        self.bytes -= bytes_of(&command.delivery);
+        command
     }
 
     /// The index of the known command, if this is a command that the broker sends again because it has no
-    /// acknowledgement.
+    /// acknowledgement. Some brokers do so on the same connection.
     fn known(&self, delivery: &Delivery) -> Option<usize> {
         let is_same = |command: &Command| {
-            !command.is_connected
-                && command.delivery.packet_id == delivery.packet_id
+            command.delivery.packet_id == delivery.packet_id
                 && command.delivery.topic == delivery.topic
                 && command.delivery.payload == delivery.payload
         };
@@ -127,24 +125,39 @@ impl Incoming {
         }
     }
 
-    /// Takes the hub's decision. Returns the outcome if the broker waits for it now.
-    pub fn settle(&mut self, number: u64, decided: &outcome::Outcome) -> Option<Outcome> {
-        let at = self.commands.iter().position(|command| command.number == number)?;
+    /// Takes the hub's decision.
+    pub fn settle(&mut self, number: u64, decided: &outcome::Outcome) {
         let verdict = match decided {
-            outcome::Outcome::Acknowledged(receipt) => (false, format!("ACK {receipt}")),
-            outcome::Outcome::Refused(refusal) => (true, format!("NAK {refusal}")),
+            outcome::Outcome::Acknowledged(receipt) => {
+                Verdict { is_refused: false, text: format!("ACK {receipt}") }
+            }
+            outcome::Outcome::Refused(refusal) => {
+                Verdict { is_refused: true, text: format!("NAK {refusal}") }
+            }
             outcome::Outcome::Unknown(reason) | outcome::Outcome::NotSent(reason) => {
-                (true, format!("NAK {reason}"))
+                Verdict { is_refused: true, text: format!("NAK {reason}") }
             }
         };
-        let command = &mut self.commands[at];
-        if command.is_connected || command.delivery.packet_id.is_none() {
-            let command = self.commands.remove(at);
-            Some(outcome(command.delivery, verdict))
-        } else {
+        if let Some(command) = self.commands.iter_mut().find(|command| command.number == number) {
             command.verdict = Some(verdict);
-            None
         }
+    }
+
+    /// Takes the first outcome that can be told to the broker now, and forgets its command.
+    pub fn next_outcome(&mut self) -> Option<Outcome> {
+        let is_due = |command: &Command| {
+            command.verdict.is_some() && (command.is_awaited || command.delivery.packet_id.is_none())
+        };
+        let at = self.commands.iter().position(is_due)?;
+        let Command { delivery, verdict, .. } = self.remove(at);
+        let Verdict { is_refused, text } = verdict?;
+        let Delivery { packet_id, topic, response_topic, correlation, .. } = delivery;
+        Some(Outcome { topic, packet_id, is_refused, text, response_topic, correlation })
+    }
+
+    /// Whether a new connection is necessary: a command was postponed, and all others are acknowledged.
+    pub fn needs_new_connection(&self) -> bool {
+        self.is_postponing && !self.commands.iter().any(|command| command.is_awaited)
     }
 
     /// How many commands the broker sends again if the bridge ends now.
@@ -154,24 +167,42 @@ impl Incoming {
 
     /// Records that the connection has ended.
     pub fn disconnect(&mut self) {
+        self.is_postponing = false;
         for command in &mut self.commands {
-            command.is_connected = false;
+            command.is_awaited = false;
         }
     }
 
     /// Records that the broker has dropped the session of this client. It will repeat no command, so this forgets the
     /// commands that are done.
     pub fn forget(&mut self) {
-        self.commands.retain(|command| command.verdict.is_none());
+        let is_done = |command: &Command| command.verdict.is_some() && command.delivery.packet_id.is_some();
+        while let Some(at) = self.commands.iter().position(is_done) {
+            self.remove(at);
+        }
         for command in &mut self.commands {
             command.delivery.packet_id = None;
         }
     }
 }
 
-fn outcome(delivery: Delivery, (is_refused, text): (bool, String)) -> Outcome {
-    let Delivery { packet_id, topic, response_topic, correlation, .. } = delivery;
-    Outcome { topic, packet_id, is_refused, text, response_topic, correlation }
+/// The bytes that a command counts.
+fn bytes_of(delivery: &Delivery) -> usize {
+    let Delivery { topic, payload, response_topic, correlation, priority, .. } = delivery;
+    let optional = [response_topic, priority].map(|text| text.as_ref().map_or(0, String::len));
+    topic.len() + payload.len() + optional.iter().sum::<usize>() + correlation.as_ref().map_or(0, Vec::len)
+}
+
+/// The message for the hub.
+///
+/// # Errors
+/// The reason of a NAK.
+fn message(delivery: &Delivery) -> Result<Message, String> {
+    if delivery.is_retained {
+        // The broker sends it again after each connection, and the server would process it each time.
+        return Err("retained: send it without that flag".to_string());
+    }
+    Message::new(priority(delivery)?, delivery.payload.clone()).map_err(|reason| reason.to_string())
 }
 
 /// The priority of a command: its property `priority`, or else the last level of its topic if that is like `p9`, or
@@ -214,6 +245,17 @@ mod tests {
         number
     }
 
+    /// The outcomes that are due, with their packet IDs.
+    fn outcomes(incoming: &mut Incoming) -> Vec<(Option<u16>, String)> {
+        std::iter::from_fn(|| incoming.next_outcome())
+            .map(|outcome| (outcome.packet_id, outcome.text))
+            .collect()
+    }
+
+    fn again(packet_id: u16, text: &str) -> Delivery {
+        Delivery { is_repeated: true, ..delivery(packet_id, text) }
+    }
+
     #[test]
     fn broker_is_answered_once_the_hub_has_decided() {
         let mut incoming = Incoming::default();
@@ -224,25 +266,23 @@ mod tests {
         };
         let first = number(incoming.take(request));
         let second = number(incoming.take(delivery(6, "close it")));
-        let outcome = incoming.settle(first, &acknowledged(Some("open"))).unwrap();
-        assert_eq!(
-            (outcome.packet_id, outcome.is_refused, outcome.text.as_str()),
-            (Some(5), false, "ACK 17 = open")
-        );
-        assert_eq!(
-            (outcome.response_topic.as_deref(), outcome.correlation.as_deref()),
-            (Some("answers"), Some(&b"x"[..]))
-        );
-        let refused = outcome::Outcome::Refused(Refusal::Message("no-handler".to_string()));
-        let outcome = incoming.settle(second, &refused).unwrap();
-        assert_eq!(
-            (outcome.packet_id, outcome.is_refused, outcome.text.as_str()),
-            (Some(6), true, "NAK no-handler")
-        );
         let third = number(incoming.take(delivery(7, "shut it")));
-        let outcome = incoming.settle(third, &outcome::Outcome::Unknown("handler-lost".to_string())).unwrap();
-        assert_eq!((outcome.packet_id, outcome.text.as_str()), (Some(7), "NAK handler-lost"));
-        assert!(incoming.commands.is_empty());
+        assert_eq!(incoming.next_outcome(), None);
+        incoming.settle(first, &acknowledged(Some("open")));
+        let expected = Outcome {
+            topic: "do/p9".to_string(),
+            packet_id: Some(5),
+            is_refused: false,
+            text: "ACK 17 = open".to_string(),
+            response_topic: Some("answers".to_string()),
+            correlation: Some(b"x".to_vec()),
+        };
+        assert_eq!(incoming.next_outcome(), Some(expected));
+        incoming.settle(second, &outcome::Outcome::Refused(Refusal::Message("no-handler".to_string())));
+        incoming.settle(third, &outcome::Outcome::Unknown("handler-lost".to_string()));
+        let expected = [(Some(6), "NAK no-handler".to_string()), (Some(7), "NAK handler-lost".to_string())];
+        assert_eq!(outcomes(&mut incoming), expected);
+        assert!(incoming.commands.is_empty() && incoming.bytes == 0);
     }
 
     #[test]
@@ -250,27 +290,28 @@ mod tests {
         let mut incoming = Incoming::default();
         let (first, second) =
             (number(incoming.take(delivery(5, "one"))), number(incoming.take(delivery(6, "two"))));
+        assert_eq!(incoming.take(again(5, "one")), Arrived::Known, "on the same connection");
         incoming.disconnect();
-        assert_eq!(incoming.settle(first, &acknowledged(None)), None, "nobody waits for it now");
-        let again = |packet_id, text| Delivery { is_repeated: true, ..delivery(packet_id, text) };
-        let Arrived::Done(outcome) = incoming.take(again(5, "one")) else { panic!("it is done") };
-        assert_eq!((outcome.packet_id, outcome.text.as_str()), (Some(5), "ACK 17"));
+        incoming.settle(first, &acknowledged(None));
+        assert_eq!(incoming.next_outcome(), None, "the broker does not wait for it now");
+        assert_eq!(incoming.take(again(5, "one")), Arrived::Known);
         assert_eq!(incoming.take(again(6, "two")), Arrived::Known);
-        assert_eq!(incoming.settle(second, &acknowledged(None)).unwrap().packet_id, Some(6));
+        assert_eq!(outcomes(&mut incoming), [(Some(5), "ACK 17".to_string())]);
+        incoming.settle(second, &acknowledged(None));
+        assert_eq!(outcomes(&mut incoming), [(Some(6), "ACK 17".to_string())]);
         number(incoming.take(again(7, "one")));
     }
 
     #[test]
-    fn what_cannot_be_a_command_is_refused_at_once() {
+    fn what_cannot_be_a_command_is_refused() {
         let mut incoming = Incoming::default();
         let bad_priority = Delivery { priority: Some("10".to_string()), ..delivery(1, "x") };
         let retained = Delivery { is_retained: true, ..delivery(1, "x") };
         for delivery in [delivery(1, ""), delivery(1, "two\nlines"), bad_priority, retained] {
-            let Arrived::Done(outcome) = incoming.take(delivery) else { panic!("it is no command") };
-            assert!(
-                outcome.is_refused && outcome.packet_id == Some(1) && outcome.text.starts_with("NAK "),
-                "{outcome:?}"
-            );
+            assert_eq!(incoming.take(delivery), Arrived::Known);
+            let outcome = incoming.next_outcome().unwrap();
+            assert!(outcome.is_refused && outcome.packet_id == Some(1), "{outcome:?}");
+            assert!(outcome.text.starts_with("NAK "), "{outcome:?}");
         }
     }
 
@@ -296,22 +337,33 @@ mod tests {
     }
 
     #[test]
-    fn commands_that_a_broker_may_not_drop_are_never_refused_but_held_back() {
+    fn commands_without_room_are_postponed_in_order_until_the_next_connection() {
         let mut incoming = Incoming::default();
-        let numbers: Vec<u64> = (1..=100).map(|id| number(incoming.take(delivery(id, "x")))).collect();
-        assert!(incoming.has_too_many() && incoming.unacknowledged() == 100);
-        for number in &numbers[COMMANDS_MAX..] {
-            assert!(incoming.has_too_many());
-            assert!(incoming.settle(*number, &acknowledged(None)).is_some());
+        let take = |incoming: &mut Incoming, id: usize| incoming.take(delivery(id as u16, "x"));
+        let numbers: Vec<u64> = (0..COMMANDS_MAX).map(|id| number(take(&mut incoming, id))).collect();
+        assert_eq!(take(&mut incoming, COMMANDS_MAX), Arrived::Postponed);
+        for number in &numbers[1..] {
+            incoming.settle(*number, &acknowledged(None));
         }
-        assert!(!incoming.has_too_many());
+        assert_eq!(outcomes(&mut incoming).len(), COMMANDS_MAX - 1);
+        assert_eq!(take(&mut incoming, COMMANDS_MAX + 1), Arrived::Postponed, "it came later");
+        assert!(!incoming.needs_new_connection());
+        incoming.settle(numbers[0], &acknowledged(None));
+        outcomes(&mut incoming);
+        assert!(incoming.needs_new_connection());
+        incoming.disconnect();
+        number(incoming.take(again(COMMANDS_MAX as u16, "x")));
+        assert!(!incoming.needs_new_connection());
     }
 
     #[test]
     fn memory_is_bounded_without_acknowledgements_too() {
-        let mut incoming = Incoming::default();
-        let plain = || Delivery { packet_id: None, ..delivery(0, "x") };
-        let taken = (0..1_000).filter(|_| matches!(incoming.take(plain()), Arrived::Command(..))).count();
-        assert_eq!(taken, 2 * COMMANDS_MAX);
+        let plain = |bytes| Delivery { packet_id: None, ..delivery(0, &"x".repeat(bytes)) };
+        for bytes in [1, 30_000] {
+            let mut incoming = Incoming::default();
+            let dropped = (0..2_000).filter(|_| incoming.take(plain(bytes)) == Arrived::Dropped).count();
+            assert!(dropped > 0 && incoming.commands.len() == 2_000 - dropped);
+            assert!(incoming.commands.len() <= COMMANDS_MAX && incoming.bytes <= COMMAND_BYTES_MAX);
+        }
     }
 }

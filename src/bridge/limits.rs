@@ -33,6 +33,9 @@ pub const ITEM_BYTES_MAX: usize = RECORD_BYTES_MAX + ENVELOPE_BYTES;
 /// The longest topic, or template of a topic, in bytes. Brokers accept at least this much.
 pub const TOPIC_BYTES_MAX: usize = 256;
 
+/// The longest topic for answers, in bytes: some brokers take no longer ones.
+pub const RESPONSE_TOPIC_BYTES_MAX: usize = 1_024;
+
 /// How many levels a topic may have. Mosquitto ends the connection at more than 200.
 pub const TOPIC_LEVELS_MAX: usize = 100;
 
@@ -49,10 +52,6 @@ pub const RECEIVE_BYTES: usize = 16 * 1024;
 /// How many receives of [`RECEIVE_BYTES`] are made before other work continues: so a broker that sends without end
 /// stops no other work, and the received bytes are handled before more are received.
 pub const RECEIVES_MAX: usize = 4;
-
-/// Answers to commands that wait for the socket, in bytes. Further answers are dropped, because the broker does not
-/// read.
-pub const ANSWER_BYTES_MAX: usize = 256 * 1024;
 
 /// How many unsent bytes the kernel holds at most. An urgent message waits in the kernel only for these bytes.
 pub const UNSENT_BYTES: u32 = 4 * 1024;
@@ -147,13 +146,12 @@ pub const SECRET_BYTES_MAX: usize = 1_024;
 /// The longest file with certificates or a key, in bytes.
 pub const PEM_BYTES_MAX: u64 = 1024 * 1024;
 
-/// While more commands than this are not acknowledged, nothing is received from the broker. So there are at most as many
-/// more as were received at once before: [`RECEIVES_MAX`] times [`RECEIVE_BYTES`].
-pub const COMMANDS_MAX: usize = 16;
+/// How many commands the bridge has at most that are not acknowledged to the broker: as many as NATS sends at once unless
+/// it is set otherwise; Mosquitto, EMQX and others send far fewer.
+pub const COMMANDS_MAX: usize = 1_024;
 
-/// How many commands the bridge remembers at most: more than can be received at once, in packets of 9 bytes. More come
-/// only if the broker loses the session again and again while the hub is away; these are refused.
-pub const COMMANDS_KNOWN_MAX: usize = 8 * 1024;
+/// The bytes of the topics, payloads and properties of these commands, at most.
+pub const COMMAND_BYTES_MAX: usize = 1024 * 1024;
 
 /// How long the broker keeps commands for a bridge that is away, in seconds. With MQTT 3.1.1 the broker decides.
 pub const COMMAND_SESSION_S: u32 = 24 * 60 * 60;
@@ -166,7 +164,7 @@ pub const RATE_MEMORY_S: f64 = 60.0;
 
 const _: () = {
     assert!(IN_FLIGHT_DEFAULT <= IN_FLIGHT_MAX);
-    assert!(COMMANDS_MAX + RECEIVES_MAX * RECEIVE_BYTES / 9 < COMMANDS_KNOWN_MAX);
+    assert!(RECEIVED_PACKET_BYTES_MAX as usize <= COMMAND_BYTES_MAX);
     // Both classes together, in flight and read ahead, take far less memory than the bridge may use.
     assert!(2 * (WINDOW_FACTOR * IN_FLIGHT_MAX + READ_AHEAD) * 2 * RECORD_BYTES_MAX <= 4 * 1024 * 1024);
 };

@@ -20,10 +20,8 @@ pub struct Link {
     buffer: Box<[u8; RECEIVE_BYTES]>,
     /// The broker closed it cleanly, so a message that was sent may be the reason.
     pub was_closed_cleanly: bool,
-    /// The last receive may have left bytes. They need not be in the socket: TLS may hold them.
+    /// The last pump may have left bytes. They need not be in the socket: TLS may hold them.
     has_more: bool,
-    /// Nothing is received for now.
-    is_held: bool,
 }
 
 /// The transport.
@@ -43,27 +41,17 @@ impl Link {
         let state = State::Opening(Opening::begin(broker, now)?, tls.clone());
         let session = Session::begin(introduction, now)?;
         let buffer = Box::new([0; RECEIVE_BYTES]);
-        Ok(Self { state, session, buffer, was_closed_cleanly: false, has_more: false, is_held: false })
+        Ok(Self { state, session, buffer, was_closed_cleanly: false, has_more: false })
     }
 
     /// Sends and receives as much as possible without waiting, and receives at most [`RECEIVES_MAX`] times. The session
     /// has the received events.
     pub fn pump(&mut self, now: Instant) {
         self.connect(now);
-        if self.is_held {
-            self.session.excuse_pingresp();
-        }
         self.session.run_deadlines(now);
         self.flush();
-        if !self.is_held {
-            self.has_more = (0..RECEIVES_MAX).all(|_| self.receive(now));
-            self.flush();
-        }
-    }
-
-    /// Receives nothing from now on, so that TCP holds the broker back; or receives again.
-    pub fn hold(&mut self, is_held: bool) {
-        self.is_held = is_held;
+        self.has_more = (0..RECEIVES_MAX).all(|_| self.receive(now));
+        self.flush();
     }
 
     fn connect(&mut self, now: Instant) {
@@ -136,9 +124,7 @@ impl Link {
             State::Open(transport) => {
                 let is_waiting = !self.session.unsent().is_empty() || transport.wants_to_send();
                 let out = if is_waiting { PollFlags::POLLOUT } else { PollFlags::empty() };
-                let events = if self.is_held { out } else { PollFlags::POLLIN | out };
-                // Without events, the end of the connection would still be reported, again and again.
-                (!events.is_empty()).then_some((transport.as_fd(), events))
+                Some((transport.as_fd(), PollFlags::POLLIN | out))
             }
         }
     }
@@ -152,7 +138,7 @@ impl Link {
     /// When to pump at the latest.
     pub fn due(&self) -> Option<Instant> {
         match &self.state {
-            _ if self.has_more && !self.is_held => Some(Instant::now()),
+            _ if self.has_more => Some(Instant::now()),
             State::Opening(opening, _) => Some(opening.due()),
             State::Open(_) => self.session.due(),
         }

@@ -241,7 +241,7 @@ impl Publisher {
                 }
             }
             // This connection has no subscriptions.
-            BrokerEvent::Subscribed | BrokerEvent::Delivery(_) => {}
+            BrokerEvent::Subscribed | BrokerEvent::Delivery(_) | BrokerEvent::Alive => {}
         }
     }
 

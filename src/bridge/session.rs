@@ -50,7 +50,7 @@ impl Session {
     pub fn begin(introduction: &Introduction, now: Instant) -> Result<Self, String> {
         let version = introduction.version;
         // No receive maximum: the library would end the connection when a broker exceeds it, as Mosquitto 2.0 does, and
-        // the commands that it repeats would be processed again. The link holds the broker back instead.
+        // the commands that it repeats would be processed again.
         let options = ConnectionOptions::new().maximum_packet_size_recv(RECEIVED_PACKET_BYTES_MAX);
         let mut session = Self {
             connection: Connection::with_options(version, options),
@@ -122,9 +122,17 @@ impl Session {
         }
     }
 
-    /// Records that nothing is received for now, so a PINGRESP may have arrived.
-    pub fn excuse_pingresp(&mut self) {
-        self.answers.pingresp = None;
+    /// Sends a PINGREQ. The answer is a [`BrokerEvent::Alive`], as that to each other PINGREQ.
+    pub fn ping(&mut self, now: Instant) {
+        let packet = if self.version == Version::V3_1_1 {
+            v3_1_1::Pingreq::builder().build().map(Packet::from)
+        } else {
+            v5_0::Pingreq::builder().build().map(Packet::from)
+        };
+        if let Ok(packet) = packet {
+            let events = self.connection.send(packet);
+            self.apply(events, now);
+        }
     }
 
     /// Publishes with QoS 1, and returns the number that its acknowledgement will have.
@@ -294,6 +302,7 @@ impl Session {
                 let (reason, cause) = packets::ended(disconnect.reason_code());
                 self.close(reason, cause);
             }
+            Packet::V5_0Pingresp(_) | Packet::V3_1_1Pingresp(_) => self.events.push_back(BrokerEvent::Alive),
             // The library handles the other packets itself.
             _ => {}
         }
@@ -383,7 +392,7 @@ mod tests {
         session.run_deadlines(start + keep_alive);
         session.feed(&PINGRESP, start + keep_alive);
         session.run_deadlines(start + timeout - Duration::from_millis(1));
-        assert_eq!(events(&mut session), []);
+        assert_eq!(events(&mut session), [BrokerEvent::Alive]);
         session.run_deadlines(start + timeout);
         let [BrokerEvent::Closed(End { cause: Cause::Silence, .. })] = &events(&mut session)[..] else {
             panic!("the subscription has no answer")

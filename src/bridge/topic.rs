@@ -1,6 +1,6 @@
 //! Topics, made of a template with `{node}` and `{priority}`.
 
-use super::limits::{NODE_BYTES_MAX, TOPIC_BYTES_MAX, TOPIC_LEVELS_MAX};
+use super::limits::{NODE_BYTES_MAX, RESPONSE_TOPIC_BYTES_MAX, TOPIC_BYTES_MAX, TOPIC_LEVELS_MAX};
 use crate::protocol::Priority;
 
 const NODE: &str = "{node}";
@@ -58,6 +58,12 @@ pub fn filter_with_node(template: &str, node: &str) -> Result<String, String> {
     } else {
         Err("takes + only as a whole level, and # only as the last level".to_string())
     }
+}
+
+/// Whether an answer can be published to that topic. Some brokers end the connection otherwise.
+pub fn is_response_topic(topic: &str) -> bool {
+    let is_short = topic.len() <= RESPONSE_TOPIC_BYTES_MAX && topic.split('/').count() <= TOPIC_LEVELS_MAX;
+    is_short && !topic.is_empty() && !topic.contains(['+', '#', '\0'])
 }
 
 /// Whether a subscription to that filter gets messages of that topic.
@@ -151,6 +157,15 @@ mod tests {
             ("$share/all/", false),
         ] {
             assert_eq!(filter_with_node(filter, "pi").is_ok(), expected, "{filter}");
+        }
+    }
+
+    #[test]
+    fn response_topics_are_checked() {
+        let (long, deep) = ("x".repeat(RESPONSE_TOPIC_BYTES_MAX + 1), "/".repeat(TOPIC_LEVELS_MAX));
+        for (topic, expected) in [("a/b", true), ("", false), ("a/+", false), (&long, false), (&deep, false)]
+        {
+            assert_eq!(is_response_topic(topic), expected, "{topic}");
         }
     }
 

@@ -51,6 +51,8 @@ struct Faults {
     delay_ms: AtomicU64,
     /// After so many packets the connection is cut; 0 and less: never.
     packets_left: AtomicI64,
+    /// A message to a topic with this in it cuts the connection, and is lost.
+    cut_on: Mutex<Option<&'static str>>,
     /// Acknowledgements of topics with this in them are kept back.
     kept_back: Mutex<Option<&'static str>>,
 }
@@ -91,6 +93,11 @@ impl Tap {
     /// Cuts the connection once, after so many packets of both directions; the last of them is lost.
     pub fn cut_after(&self, packets: usize) {
         self.faults.packets_left.store(packets as i64, Ordering::Relaxed);
+    }
+
+    /// From now on, a message to a topic with that in it cuts the connection, and is lost.
+    pub fn cut_on(&self, part: &'static str) {
+        *self.faults.cut_on.lock().unwrap() = Some(part);
     }
 
     /// Everything that was published, in its order, also what came twice.
@@ -135,6 +142,9 @@ fn join(bridge: TcpStream, broker: TcpStream, seen: &Arc<Mutex<Seen>>, faults: &
                 is_5.store(split(packet).1[6] == 5, Ordering::Relaxed);
             }
             if let Some((id, published)) = publish(packet, is_5.load(Ordering::Relaxed)) {
+                if cutter.cut_on.lock().unwrap().is_some_and(|part| published.topic.contains(part)) {
+                    cutter.packets_left.store(1, Ordering::Relaxed);
+                }
                 let mut seen = noted.lock().unwrap();
                 let mut waiting = waiting.lock().unwrap();
                 seen.published.push(published.clone());

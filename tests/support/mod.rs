@@ -27,6 +27,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrStorage};
 use nix::unistd::Pid;
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fmt::Display;
 use std::io::{BufRead, BufReader, PipeReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
@@ -84,6 +85,12 @@ pub fn companion(variable: &str, own: &str) -> Command {
     let mut command = Command::new(words.next().unwrap_or_else(|| panic!("{variable} names no program")));
     command.args(words);
     command
+}
+
+/// Copies a program. `cp` writes the copy: if this process did, a program that another test starts at that moment would
+/// have it open for writing, and the kernel does not run such a file.
+pub fn copy_program(from: impl AsRef<OsStr>, to: impl AsRef<OsStr>) {
+    assert!(Command::new("cp").arg(from).arg(to).status().unwrap().success());
 }
 
 impl Server {

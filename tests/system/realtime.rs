@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc::channel;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
-use support::{Server, command};
+use support::{Server, command, copy_program};
 
 /// The priorities of the threads in the inversion.
 const LOW: u32 = 1;
@@ -151,7 +151,7 @@ impl Unprivileged {
     fn new() -> Self {
         // A place where everybody can read the binary.
         let binary = std::env::temp_dir().join(format!("firstline-realtime-{}", std::process::id()));
-        std::fs::copy(command().get_program(), &binary).unwrap();
+        copy_program(command().get_program(), &binary);
         std::fs::set_permissions(&binary, Permissions::from_mode(0o755)).unwrap();
         Self { binary }
     }
