@@ -292,7 +292,13 @@ impl Outgoing {
         let (class, item) = self.find(packet_id)?;
         match item.content {
             Content::Message(_) => self.counters.acknowledged[class] += 1,
-            Content::Loss(loss) => self.counters.lose(&loss),
+            Content::Loss(loss) => {
+                // Of these the log has nothing yet.
+                if matches!(loss.reason, Reason::Overwritten | Reason::Missing | Reason::Expired) {
+                    self.log[0].say(&loss, Instant::now());
+                }
+                self.counters.lose(&loss);
+            }
         }
         self.streams[class].settle(packet_id);
         Some(class)
@@ -333,10 +339,11 @@ impl Outgoing {
 
     /// Gives up an item. The report of a loss that cannot be sent is dropped, but the loss is counted.
     fn give_up(&mut self, class: Class, item: Item, reason: Reason) {
-        match (item.content.clone(), item.into_loss(reason.clone())) {
+        match (item.content.clone(), item.clone().into_loss(reason.clone())) {
             (_, Some(loss)) => {
-                if let Content::Loss(loss) = &loss.content {
-                    self.log[0].say(loss, Instant::now());
+                if let (Content::Loss(loss), Content::Message(message)) = (&loss.content, &item.content) {
+                    let topic = self.manner.form.topics.of(message.priority);
+                    self.log[0].say(format!("{loss}; its topic is {topic}"), Instant::now());
                 }
                 self.streams[class].put_back(loss);
             }

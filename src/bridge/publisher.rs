@@ -368,7 +368,7 @@ impl Publisher {
         self.state_files.finish(&self.outgoing, self.is_up());
         self.outgoing.end_log();
         say(format_args!(
-            "ended; {} messages are not acknowledged, and are sent again after the next start",
+            "ended; {} messages that were sent are not acknowledged, and are sent again after the next start",
             self.outgoing.in_flight()
         ));
     }

@@ -30,11 +30,12 @@ fn overwritten_messages_are_told_and_the_others_arrive() {
     let long = "x".repeat(400);
     let sent = send(&mut server.connect(), &long, 6_000, 10);
     let _broker = Broker::start(address, "");
-    let _bridge = scene.bridge(tap.address, &[]);
+    let bridge = scene.bridge(tap.address, &[]);
     let last = sent.last().unwrap();
     tap.wait("the last one arrives", |acknowledged| {
         acknowledged.iter().any(|message| !message.is_lost() && message.field("text") == last.as_str())
     });
+    bridge.wait_for("were not sent: overwritten");
     let arrived = texts(&tap.acknowledged()).len() as u64;
     let told = lost(&tap, "overwritten");
     assert!(arrived > 500 && told > 0, "{arrived} arrived, {told} were told as lost");
