@@ -112,7 +112,7 @@ pub const LAST_ACKS_MS: u64 = 2_000;
 pub const TRANSIENT_PAUSE_MS: u64 = 30_000;
 
 /// How often the broker may refuse a message for a temporary reason, or close the connection while only that message is
-/// in flight, before the message counts as refused. With the pauses in between, that takes 1.5 minutes or more.
+/// in flight, before the message counts as refused. With the pauses in between, that takes about a minute or more.
 pub const ATTEMPTS_MAX: u32 = 10;
 
 /// After this many connections in a row that end with messages of one class in flight, of which the broker has answered
