@@ -204,7 +204,8 @@ impl Commands {
                 let why = "the bridge must be permitted to publish to the response topic";
                 self.refusals.say(format!("the broker refused an answer: {reason}; {why}"), now);
             }
-            BrokerEvent::Alive if self.is_leaving => {
+            // If an answer was sent meanwhile, the connection ends after that.
+            BrokerEvent::Alive if std::mem::take(&mut self.is_leaving) && self.answer.is_none() => {
                 if let Some(mut link) = self.link.take() {
                     link.session.leave(now);
                     link.flush();
@@ -286,8 +287,7 @@ impl Commands {
             && !self.is_leaving
             && self.incoming.needs_new_connection()
         {
-            link.session.ping(now);
-            self.is_leaving = true;
+            self.is_leaving = link.session.ping(now);
         }
     }
 

@@ -33,8 +33,8 @@ pub struct Snapshot {
     pub waiting: usize,
     /// The first ID of each class that is not acknowledged.
     pub next: PerClass<u64>,
-    /// How long until the journal overwrites unsent messages, or `None` if nothing is unsent, no new messages come, or the rate
-    /// is not known yet.
+    /// How long until the journal overwrites unsent messages, or `None` if nothing is unsent, no new messages come, or the
+    /// rate is not known yet.
     pub headroom_s: Option<u64>,
 }
 

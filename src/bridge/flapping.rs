@@ -18,7 +18,7 @@ impl Flapping {
         self.in_a_row = if is_short { self.in_a_row + 1 } else { 0 };
     }
 
-    /// StateFiles how long the current connection has lasted.
+    /// Records how long the current connection has lasted.
     pub fn lasts(&mut self, lasted: Duration) {
         if lasted >= Duration::from_millis(SHORT_MS) {
             self.in_a_row = 0;

@@ -22,7 +22,7 @@ pub struct Incoming {
 #[derive(Debug)]
 struct Command {
     number: u64,
-    /// The last delivery of the command.
+    /// The first delivery of the command.
     delivery: Delivery,
     /// Whether the broker waits for its acknowledgement on the current connection.
     is_awaited: bool,
@@ -72,12 +72,13 @@ impl Incoming {
     /// Takes a delivery.
     pub fn take(&mut self, delivery: Delivery) -> Arrived {
         if let Some(at) = self.known(&delivery) {
-            let command = &mut self.commands[at];
-            (command.delivery, command.is_awaited) = (delivery, true);
+            self.commands[at].is_awaited = true;
             return Arrived::Known;
         }
         let needs_acknowledgement = delivery.packet_id.is_some();
-        if needs_acknowledgement && self.is_postponing || !self.make_room(bytes_of(&delivery)) {
+        // What the broker does not repeat leaves half of the room to what it does.
+        let part = if needs_acknowledgement { 1 } else { 2 };
+        if needs_acknowledgement && self.is_postponing || !self.make_room(bytes_of(&delivery), part) {
             self.is_postponing |= needs_acknowledgement;
             return if needs_acknowledgement { Arrived::Postponed } else { Arrived::Dropped };
         }
@@ -91,10 +92,10 @@ impl Incoming {
         message.map_or(Arrived::Known, |message| Arrived::Command(number, message))
     }
 
-    /// Ensures that there is room for another command: if there is none, forgets one that is done and that the broker
-    /// did not send again. Returns false if there is none of these.
-    fn make_room(&mut self, bytes: usize) -> bool {
-        while self.commands.len() >= COMMANDS_MAX || self.bytes + bytes > COMMAND_BYTES_MAX {
+    /// Ensures that another command fits into one `part`-th of the room: if it does not, forgets those that are done and
+    /// that the broker did not send again. Returns false if there are none of these.
+    fn make_room(&mut self, bytes: usize, part: usize) -> bool {
+        while !self.has_room(bytes, part) {
             let is_forgotten = |command: &Command| {
                 command.verdict.is_some() && !command.is_awaited && command.delivery.packet_id.is_some()
             };
@@ -102,6 +103,10 @@ impl Incoming {
             self.remove(at);
         }
         true
+    }
+
+    fn has_room(&self, bytes: usize, part: usize) -> bool {
+        self.commands.len() < COMMANDS_MAX / part && self.bytes + bytes <= COMMAND_BYTES_MAX / part
     }
 
     fn remove(&mut self, at: usize) -> Command {
@@ -155,9 +160,11 @@ impl Incoming {
         Some(Outcome { topic, packet_id, is_refused, text, response_topic, correlation })
     }
 
-    /// Whether a new connection is necessary: a command was postponed, and all others are acknowledged.
+    /// Whether a new connection is necessary: a command was postponed, all others are acknowledged, and half of the room is
+    /// free again.
     pub fn needs_new_connection(&self) -> bool {
-        self.is_postponing && !self.commands.iter().any(|command| command.is_awaited)
+        let is_any_awaited = self.commands.iter().any(|command| command.is_awaited);
+        self.is_postponing && !is_any_awaited && self.has_room(0, 2)
     }
 
     /// How many commands the broker sends again if the bridge ends now.
@@ -357,13 +364,30 @@ mod tests {
     }
 
     #[test]
+    fn commands_of_a_lost_session_cause_no_new_connection_while_they_take_the_room() {
+        let mut incoming = Incoming::default();
+        let mut take = |id: usize| incoming.take(delivery(id as u16, "x"));
+        let numbers: Vec<u64> = (0..COMMANDS_MAX).map(|id| number(take(id))).collect();
+        incoming.disconnect();
+        incoming.forget();
+        assert_eq!(incoming.take(delivery(1, "new")), Arrived::Postponed);
+        assert!(!incoming.needs_new_connection());
+        for number in &numbers[..COMMANDS_MAX / 2 + 1] {
+            incoming.settle(*number, &acknowledged(None));
+        }
+        outcomes(&mut incoming);
+        assert!(incoming.needs_new_connection());
+    }
+
+    #[test]
     fn memory_is_bounded_without_acknowledgements_too() {
         let plain = |bytes| Delivery { packet_id: None, ..delivery(0, &"x".repeat(bytes)) };
         for bytes in [1, 30_000] {
             let mut incoming = Incoming::default();
             let dropped = (0..2_000).filter(|_| incoming.take(plain(bytes)) == Arrived::Dropped).count();
             assert!(dropped > 0 && incoming.commands.len() == 2_000 - dropped);
-            assert!(incoming.commands.len() <= COMMANDS_MAX && incoming.bytes <= COMMAND_BYTES_MAX);
+            assert!(incoming.commands.len() <= COMMANDS_MAX / 2 && incoming.bytes <= COMMAND_BYTES_MAX / 2);
+            number(incoming.take(delivery(1, "what needs an acknowledgement has room")));
         }
     }
 }

@@ -93,16 +93,6 @@ impl Item {
     pub fn is_of_other_journal(&self) -> bool {
         matches!(&self.content, Content::Loss(loss) if loss.reason == Reason::OtherJournal)
     }
-
-    /// The item as a loss, for that reason, or `None` if it is a loss already, which cannot be reported.
-    pub fn into_loss(self, reason: Reason) -> Option<Self> {
-        match self.content {
-            Content::Message(Message { id, .. }) => {
-                Some(Self::loss(Loss { count: Some(1), ids: (id, id), reason }))
-            }
-            Content::Loss(_) => None,
-        }
-    }
 }
 
 impl Message {

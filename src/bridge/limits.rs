@@ -164,7 +164,7 @@ pub const RATE_MEMORY_S: f64 = 60.0;
 
 const _: () = {
     assert!(IN_FLIGHT_DEFAULT <= IN_FLIGHT_MAX);
-    assert!(RECEIVED_PACKET_BYTES_MAX as usize <= COMMAND_BYTES_MAX);
+    assert!(RECEIVED_PACKET_BYTES_MAX as usize <= COMMAND_BYTES_MAX / 2);
     // Both classes together, in flight and read ahead, take far less memory than the bridge may use.
     assert!(2 * (WINDOW_FACTOR * IN_FLIGHT_MAX + READ_AHEAD) * 2 * RECORD_BYTES_MAX <= 4 * 1024 * 1024);
 };

@@ -339,25 +339,24 @@ impl Outgoing {
 
     /// Gives up an item. The report of a loss that cannot be sent is dropped, but the loss is counted.
     fn give_up(&mut self, class: Class, item: Item, reason: Reason) {
-        match (item.content.clone(), item.clone().into_loss(reason.clone())) {
-            (_, Some(loss)) => {
-                if let (Content::Loss(loss), Content::Message(message)) = (&loss.content, &item.content) {
-                    let topic = self.manner.form.topics.of(message.priority);
-                    self.log[0].say(format!("{loss}; its topic is {topic}"), Instant::now());
-                }
-                self.streams[class].put_back(loss);
+        match item.content {
+            Content::Message(message) => {
+                let topic = self.manner.form.topics.of(message.priority);
+                let loss = Loss { count: Some(1), ids: (message.id, message.id), reason };
+                self.log[0].say(format!("{loss}; its topic is {topic}"), Instant::now());
+                self.streams[class].put_back(Item::loss(loss));
             }
-            (Content::Loss(loss), None) => {
+            Content::Loss(loss) => {
                 let line = format!("this cannot be told to the broker ({reason}): {loss}");
                 self.log[1].say(line, Instant::now());
                 self.counters.lose(&loss);
             }
-            (Content::Message(_), None) => {}
         }
     }
 }
 
-/// If cursors are beyond the end of the history, moves them back to that end: an older copy of the journal may have been restored.
+/// If cursors are beyond the end of the history, moves them back to that end: an older copy of the journal may have been
+/// restored.
 fn within_history(next: PerClass<u64>, next_id: u64, directory: &Path) -> PerClass<u64> {
     if next.iter().all(|id| *id <= next_id) {
         return next;

@@ -49,7 +49,7 @@ pub fn ended(code: Option<DisconnectReasonCode>) -> (String, Cause) {
     match code {
         Some(DisconnectReasonCode::SessionTakenOver) => (
             format!(
-                "another client has come with the name of this one ({shown}); give each board its own --node, or each bridge its own --client-id"
+                "another client has come with the same client ID ({shown}); give each board its own --node, or each bridge its own --client-id"
             ),
             Cause::ClientIdInUse,
         ),

@@ -122,14 +122,24 @@ impl Session {
         }
     }
 
-    /// Sends a PINGREQ. The answer is a [`BrokerEvent::Alive`], as that to each other PINGREQ.
-    pub fn ping(&mut self, now: Instant) {
-        let packet = if self.version == Version::V3_1_1 {
+    /// Sends a PINGREQ, which is answered by a [`BrokerEvent::Alive`]. Returns false if the last one has no answer yet:
+    /// then this sends none, because the next answer would be to that one.
+    pub fn ping(&mut self, now: Instant) -> bool {
+        if self.answers.pingresp.is_some() {
+            return false;
+        }
+        let made = if self.version == Version::V3_1_1 {
             v3_1_1::Pingreq::builder().build().map(Packet::from)
         } else {
             v5_0::Pingreq::builder().build().map(Packet::from)
         };
-        if let Ok(packet) = packet {
+        self.send(made, now);
+        true
+    }
+
+    /// Sends a packet without a content that could make it impossible.
+    fn send(&mut self, made: Result<Packet, MqttError>, now: Instant) {
+        if let Ok(packet) = made {
             let events = self.connection.send(packet);
             self.apply(events, now);
         }
@@ -205,23 +215,17 @@ impl Session {
             };
             puback.build().map(Packet::from)
         };
-        if let Ok(packet) = made {
-            let events = self.connection.send(packet);
-            self.apply(events, now);
-        }
+        self.send(made, now);
     }
 
     /// Disconnects cleanly.
     pub fn leave(&mut self, now: Instant) {
-        let packet = if self.version == Version::V3_1_1 {
+        let made = if self.version == Version::V3_1_1 {
             v3_1_1::Disconnect::builder().build().map(Packet::from)
         } else {
             v5_0::Disconnect::builder().build().map(Packet::from)
         };
-        if let Ok(packet) = packet {
-            let events = self.connection.send(packet);
-            self.apply(events, now);
-        }
+        self.send(made, now);
     }
 
     /// Records that the connection has ended, for that reason. Events from before the end are returned first.

@@ -254,7 +254,8 @@ mod tests {
         for packet_id in [2, 3] {
             let refused = stream.get(packet_id).unwrap().clone();
             assert!(stream.settle(packet_id));
-            stream.put_back(refused.into_loss(Reason::TooLarge).unwrap());
+            let ids = (refused.first, refused.first);
+            stream.put_back(Item::loss(Loss { count: Some(1), ids, reason: Reason::TooLarge }));
         }
         assert!(stream.settle(1));
         assert_eq!(stream.position(), 2, "the loss of 3 is ready before that of 2");

@@ -8,7 +8,7 @@ use crate::scene::{Scene, check, send};
 use crate::support::bad_cable::{Cable, Direction};
 use crate::support::hosts::{Host, enter_new_network};
 use crate::support::own_address::own_address;
-use crate::support::{Client, eventually};
+use crate::support::{Client, Server, eventually};
 use crate::tap::Tap;
 
 /// A machine with a broker, and the cable to the machine of this thread.
@@ -41,6 +41,19 @@ impl Remote {
     }
 }
 
+/// A server, a client that reads what is urgent there, and a bridge that also takes commands.
+fn start(scene: &Scene, remote: &Remote, args: &[&str]) -> (Server, Client, Process) {
+    let server = scene.server();
+    let mut reader = server.connect();
+    reader.ask("/join 9");
+    let hub = server.address.to_string();
+    let args = [args, &["--subscribe", "do/{node}/#", "--hub", &hub]].concat();
+    let bridge = scene.bridge(remote.tap.address, &args);
+    bridge.wait_for(" connected to ");
+    bridge.wait_for("commands come from do/pi/#");
+    (server, reader, bridge)
+}
+
 /// How many lines of the bridge have that in them.
 fn count(bridge: &Process, part: &str) -> usize {
     bridge.said().iter().filter(|line| line.contains(part)).count()
@@ -57,12 +70,7 @@ fn await_texts(reader: &mut Client, mut texts: Vec<String>) {
 #[test]
 fn bad_cable_loses_nothing_in_either_direction() {
     let (remote, scene) = (Remote::start(), Scene::new("cable"));
-    let server = scene.server();
-    let mut reader = server.connect();
-    reader.ask("/join 9");
-    let hub = server.address.to_string();
-    let bridge = scene.bridge(remote.tap.address, &["--subscribe", "do/{node}/#", "--hub", &hub]);
-    bridge.wait_for("commands come from do/pi/#");
+    let (server, mut reader, _bridge) = start(&scene, &remote, &[]);
     let mut client = server.connect();
     let mut expected = send(&mut client, "bad", 300, 10);
     let commands: Vec<String> = (0..20).map(|number| format!("command {number}")).collect();
@@ -110,14 +118,7 @@ fn dead_direction_from_the_broker_loses_nothing() {
 #[test]
 fn command_sent_while_a_direction_is_dead_arrives_later() {
     let (remote, scene) = (Remote::start(), Scene::new("idle"));
-    let server = scene.server();
-    let mut reader = server.connect();
-    reader.ask("/join 9");
-    let hub = server.address.to_string();
-    let bridge = scene
-        .bridge(remote.tap.address, &["--ack-timeout", "2", "--subscribe", "do/{node}/#", "--hub", &hub]);
-    bridge.wait_for(" connected to ");
-    bridge.wait_for("commands come from do/pi/#");
+    let (_server, mut reader, bridge) = start(&scene, &remote, &["--ack-timeout", "2"]);
     remote.cable.set_dead(Direction::FromHost, true);
     remote.publish("open the valve");
     // Each of the two connections notices by its keep-alive.
