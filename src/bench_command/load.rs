@@ -1,6 +1,6 @@
 //! The load generator: one thread, one epoll set, and on each connection a fixed number of messages in flight.
 
-use super::limits::{ANSWER_LINE_BYTES_MAX, CONNECT_MAX, RECEIVE_BYTES, SILENCE_MAX};
+use super::limits::{ANSWER_LINE_BYTES_MAX, CONNECT_MAX, NICENESS, RECEIVE_BYTES, SILENCE_MAX};
 use super::protocol::{Counter, Greeting, Protocol};
 use super::trouble::Trouble;
 use crate::histogram::Histogram;
@@ -321,6 +321,26 @@ impl Clients {
         outcome.held = self.connections.into_iter().map(|connection| connection.stream).collect();
         Ok(outcome)
     }
+
+    /// As [`acknowledge`](Self::acknowledge), for a thread of its own beside one that measures times; see [`be_nice`].
+    ///
+    /// # Errors
+    /// As for `acknowledge`.
+    pub fn flood(self, protocol: &impl Protocol, is_over: &AtomicBool) -> Result<Outcome, Trouble> {
+        be_nice();
+        self.acknowledge(protocol, is_over)
+    }
+}
+
+/// Makes the calling thread nice to one that measures times.
+///
+/// If the two share a processor, the times would otherwise contain waits of the load generator itself. A thread that
+/// has just sent a line has used more than its share of the processor for a moment. If the reply comes within that
+/// moment, Linux lets the other thread run on, often for several 100 µs. The nicer that thread is, the shorter is the
+/// moment.
+pub fn be_nice() {
+    // This concerns the calling thread alone: see setpriority(2) on Linux. If it fails, the times are longer.
+    let _ = rustix::process::nice(NICENESS);
 }
 
 /// A client that receives the messages of others.

@@ -25,7 +25,7 @@ pub fn under_flood(address: SocketAddr, lines: &Lines, flood: Load) -> Result<Hi
     let mut probe = Probe::connect(address, lines, flood.text_bytes)?;
     let (clients, is_over) = (Clients::connect(address, lines, flood)?, AtomicBool::new(false));
     thread::scope(|scope| {
-        let flooding = scope.spawn(|| clients.acknowledge(lines, &is_over));
+        let flooding = scope.spawn(|| clients.flood(lines, &is_over));
         let (start, mut latency) = (Instant::now(), Histogram::new());
         let mut ended = Ok(());
         while ended.is_ok() && start.elapsed() < flood.duration.mul_f32(PART) && !flooding.is_finished() {

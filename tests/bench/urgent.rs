@@ -90,7 +90,7 @@ fn watch_urgent() -> Greeting {
 pub fn under_flood(address: SocketAddr, protocol: Protocol, flood: Load) -> Histogram {
     let mut probe = Probe::new(address, protocol, flood.text_bytes);
     let clients = Clients::connect(address, &protocol, flood).expect("the server accepts");
-    let flooding = std::thread::spawn(move || clients.acknowledge(&protocol, &AtomicBool::new(false)));
+    let flooding = std::thread::spawn(move || clients.flood(&protocol, &AtomicBool::new(false)));
     let latency = probe.measure_for(flood.duration.mul_f32(0.9));
     flooding.join().unwrap().expect("the server answers");
     latency
