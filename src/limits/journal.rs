@@ -49,7 +49,7 @@ pub const REPLAY_FLOOD_WINDOW_MS: u64 = 50;
 pub const REPLAY_FLOOD_MS: u64 = 2_000;
 
 /// During a flood, all finite replays together get one part in this many of one processor's time.
-pub const REPLAY_CPU_DIVISOR: u64 = 32;
+pub const REPLAY_CPU_DIVISOR: u64 = 64;
 
 /// The CPU time that finite replays get at once during a flood, before they are limited, in milliseconds: a short
 /// `/last` then takes no longer than without a flood.
