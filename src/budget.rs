@@ -11,6 +11,7 @@ use crate::hub::egress::buffer::Buffer;
 use crate::hub::egress::shared_outbox::SharedOutbox;
 use crate::hub::handling::shared::Table;
 use crate::hub::replay::Replays;
+use crate::hub::workers::progress::Progress;
 use crate::journal::scan::Window;
 use crate::journal::writer::Buffers;
 use crate::limits::{
@@ -44,7 +45,7 @@ impl Item {
 }
 
 /// The static memory: the binary's `.bss` and `.data`.
-pub const STATIC: [Item; 15] = [
+pub const STATIC: [Item; 16] = [
     Item::new("message slots", QUEUE_MAX, size_of::<Slot>()),
     Item::new("outboxes", CLIENTS, size_of::<SharedOutbox>()),
     Item::new("buffers of outboxes", CLIENTS, size_of::<Buffer>()),
@@ -52,6 +53,7 @@ pub const STATIC: [Item; 15] = [
     Item::new("queue entries", QUEUE_MAX, size_of::<Queue<Chain, QUEUE_MAX>>() / QUEUE_MAX),
     Item::new("tasks of handlers", 1, size_of::<Mutex<Table>>()),
     Item::new("sessions", CLIENTS, size_of::<Session>()),
+    Item::new("progress of the workers", 1, size_of::<Progress>()),
     Item::new("clients", 1, size_of::<Mutex<ClientTable>>()),
     Item::new("batches under way", GROUPS, size_of::<CommitGroup>()),
     Item::new("journal buffers", 1, size_of::<Buffers>()),

@@ -18,6 +18,7 @@ use crate::hub::handling::shared::{SharedTasks, Table};
 use crate::hub::replay;
 use crate::hub::settings::{self, Settings};
 use crate::hub::workers::caller::Caller;
+use crate::hub::workers::progress::Progress;
 use crate::hub::workers::wakeups::Wakeups;
 use crate::limits::{CLIENTS, QUEUE_MAX};
 use crate::options::Options;
@@ -28,6 +29,7 @@ use crate::sync::atomic::{AtomicBool, Ordering};
 use std::net::IpAddr;
 
 static OUTBOXES: PerConn<SharedOutbox> = PerConn([const { SharedOutbox::new() }; CLIENTS]);
+static PROGRESS: Progress = Progress::new();
 static QUEUE: Queue<Chain, QUEUE_MAX> = Queue::new();
 static CLIENT_TABLE: Mutex<ClientTable> = Mutex::new(ClientTable::new());
 static TASKS: Mutex<Table> = Mutex::new(Table::new());
@@ -50,6 +52,8 @@ pub struct Hub {
     pub joined: ConnSet,
     /// Wakes the workers.
     pub wakeups: Wakeups,
+    /// How far each worker has come.
+    pub progress: &'static Progress,
     /// The replay of the journal, if there is one.
     pub replay: Option<replay::Handle>,
     /// Checks tokens, if clients need one.
@@ -82,6 +86,7 @@ impl Hub {
             counters: &COUNTERS,
             joined: ConnSet::new(),
             wakeups: Wakeups::new(options.workers)?,
+            progress: &PROGRESS,
             replay,
             authenticator,
             tasks: options

@@ -45,6 +45,11 @@ pub const FLOOD_MEMORY_MS: u64 = 100;
 /// messages.
 pub const LINES_BETWEEN_EVENTS: usize = 64;
 
+/// After this many lines, a worker that serves several connections looks whether another worker is held up, and gives
+/// way to it. It looks at one worker at a time, and costs less than one message; giving way costs as much as some
+/// messages.
+pub const LINES_BETWEEN_TURNS: usize = 64;
+
 /// The lines of one batch, in bytes.
 pub const BATCH_BYTES_MAX: usize = BATCH * MSG_BYTES_MAX;
 

@@ -2,9 +2,14 @@
 
 use crate::support::directory::Directory;
 use crate::support::traced::{Trace, attempts_without_pause};
-use crate::support::{Client, Server, command, eventually, run_to_end};
+use crate::support::{Client, LIMIT, Server, command, eventually, run_to_end};
+use firstline::limits::IN_FLIGHT;
+use nix::sched::{CpuSet, sched_getaffinity};
+use nix::unistd::Pid;
 use std::fs::{self, File};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 /// The server under strace, on a free port.
 fn listening(trace: &Trace, calls: &str, rules: &[&str]) -> Command {
@@ -98,6 +103,49 @@ fn missing_kernel_features_and_missing_descriptors_are_reported_differently() {
             assert!(last.starts_with("firstline: ") && last.contains(expected), "{call} {errno}: {said}");
         }
     }
+}
+
+// ---- The scheduler ------------------------------------------------------------------------------------------
+
+/// The number of a processor that this process may use.
+fn processor() -> usize {
+    let mine = sched_getaffinity(Pid::from_raw(0)).unwrap();
+    (0..CpuSet::count()).find(|cpu| mine.is_set(*cpu).unwrap()).unwrap()
+}
+
+#[test]
+#[cfg_attr(not(feature = "strace"), ignore = "takes strace")]
+fn busy_worker_gives_way_to_another_on_its_processor() {
+    let trace = Trace::new();
+    let mut server = command();
+    server.args(["--listen", "127.0.0.1:0", "--workers", "2"]);
+    let traced = trace.of(&server, "sched_yield", &[]);
+    let mut pinned = Command::new("taskset");
+    pinned.args(["-c", &processor().to_string()]).arg(traced.get_program()).args(traced.get_args());
+    pinned.env("FIRSTLINE_PER_ADDRESS", "off");
+    let server = Server::start_command(pinned);
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        // Two of them for each worker, so that each has work all the time.
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mut client = server.connect();
+                let lines = "line\n".repeat(IN_FLIGHT);
+                while !is_over.load(Ordering::Relaxed) {
+                    client.send(&lines);
+                    assert_eq!(client.lines(IN_FLIGHT).len(), IN_FLIGHT);
+                }
+            });
+        }
+        let start = Instant::now();
+        while trace.times("sched_yield").is_empty() && start.elapsed() < LIMIT {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        // Also if no worker has given way: otherwise the clients would never end.
+        is_over.store(true, Ordering::Relaxed);
+    });
+    assert!(!trace.times("sched_yield").is_empty(), "no worker has given way");
+    assert_eq!(server.end(), Some(0));
 }
 
 // ---- Files that may not grow --------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ use crate::hub::dispatch::dispatcher::Dispatcher;
 use crate::hub::shared::Hub;
 use crate::hub::workers::context::{Taken, WorkerContext};
 use crate::hub::workers::floods::Floods;
+use crate::hub::workers::progress::Peers;
 use crate::hub::workers::session_set::SessionSet;
 use crate::hub::workers::timer::Timer;
 use crate::hub::workers::worker_id::WorkerId;
@@ -63,6 +64,8 @@ pub struct Worker {
     floods: Floods,
     /// How many lines the worker has taken since it last asked for events.
     lines: usize,
+    /// The other workers.
+    peers: Peers,
     /// No session has an earlier deadline than this, in nanoseconds.
     deadline_ns: u64,
     timer: Timer,
@@ -81,6 +84,7 @@ impl Worker {
             runnable: SessionSet::EMPTY,
             floods: Floods::NONE,
             lines: 0,
+            peers: Peers::new(hub.progress, worker, hub.wakeups.workers()),
             deadline_ns: u64::MAX,
             timer,
         }
@@ -117,6 +121,13 @@ impl Worker {
 
     /// Waits for events, records them, and returns their number.
     fn note_events(&mut self, timeout: EpollTimeout) -> usize {
+        // A worker with one connection waits for its client soon.
+        if self.sessions.len() > 1 && self.peers.must_give_way() {
+            self.context.give_way();
+        }
+        if timeout != EpollTimeout::ZERO {
+            self.peers.note_wait();
+        }
         let mut events = [EpollEvent::empty(); EVENTS_MAX];
         let count = loop {
             match self.context.wait(&mut events, timeout) {
@@ -198,10 +209,12 @@ impl Worker {
         if !self.runnable.remove(index) {
             return;
         }
+        self.peers.note_step();
         let was_open = self.sessions[index].is_open();
         let next = self.sessions[index].poll(&mut self.context);
         let taken = self.context.take_taken();
         self.lines += taken.lines;
+        self.peers.count_lines(taken.lines);
         self.note_flood(index, was_open, next, taken);
         match next {
             PollAt::Now => self.runnable.insert(index),
