@@ -50,6 +50,17 @@ pub const LINES_BETWEEN_EVENTS: usize = 64;
 /// messages.
 pub const LINES_BETWEEN_TURNS: usize = 64;
 
+/// If a worker has given way for longer than this, in microseconds, another program has had the processor: workers
+/// give way to each other sooner.
+pub const TURN_US_MAX: u64 = 1_000;
+
+/// By giving way, each worker gives at most one part in this many of the time to other programs. The scheduler gives
+/// them their share in any case.
+pub const GIVEN_DIVISOR: u64 = 32;
+
+/// How much time a worker may give to other programs before that, in milliseconds: several ticks of the scheduler.
+pub const GIVEN_BURST_MS: u64 = 20;
+
 /// The lines of one batch, in bytes.
 pub const BATCH_BYTES_MAX: usize = BATCH * MSG_BYTES_MAX;
 

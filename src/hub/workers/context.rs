@@ -137,14 +137,9 @@ impl WorkerContext {
         self.unprocessed += 1;
     }
 
-    /// Lets other threads run that wait for this processor. With short slices, this thread loses little of its share.
-    pub fn give_way(&mut self) {
-        self.ask_for_short_slices();
-        std::thread::yield_now();
-    }
-
-    /// Asks the scheduler to run this thread soon after a wake. It helps from the next urgent line on.
-    fn ask_for_short_slices(&mut self) {
+    /// Asks the scheduler to run this thread soon after a wake. It helps from the next wake on. A thread with short
+    /// slices also loses less of its share when it gives way.
+    pub fn ask_for_short_slices(&mut self) {
         if !self.has_short_slices {
             self.has_short_slices = true;
             if let Err(errno) = scheduler::ask_for_short_slices() {

@@ -3,6 +3,7 @@
 pub mod caller;
 pub mod context;
 pub mod floods;
+pub mod peers;
 pub mod progress;
 pub mod session_set;
 pub mod timer;

@@ -8,7 +8,7 @@ use crate::hub::dispatch::dispatcher::Dispatcher;
 use crate::hub::shared::Hub;
 use crate::hub::workers::context::{Taken, WorkerContext};
 use crate::hub::workers::floods::Floods;
-use crate::hub::workers::progress::Peers;
+use crate::hub::workers::peers::Peers;
 use crate::hub::workers::session_set::SessionSet;
 use crate::hub::workers::timer::Timer;
 use crate::hub::workers::worker_id::WorkerId;
@@ -123,7 +123,8 @@ impl Worker {
     fn note_events(&mut self, timeout: EpollTimeout) -> usize {
         // A worker with one connection waits for its client soon.
         if self.sessions.len() > 1 && self.peers.must_give_way() {
-            self.context.give_way();
+            self.context.ask_for_short_slices();
+            self.peers.give_way();
         }
         if timeout != EpollTimeout::ZERO {
             self.peers.note_wait();
