@@ -77,7 +77,8 @@ impl Commands {
         // If a connection to the hub is lost, this repeats only messages without an answer, as the broker does with
         // commands. If a handler may have processed a command, the hub's answer counts: otherwise a command that
         // crashes its handlers would come back to them without end.
-        let settings = Settings { token, timeout: None, repeats: Repeats::Unanswered };
+        // Without a right token, the commands wait, as for a server that is away: the next start may have one.
+        let settings = Settings { token, timeout: None, repeats: Repeats::Unanswered, waits_for_right: true };
         Self {
             destination,
             topic,

@@ -30,6 +30,9 @@ pub struct Settings {
     pub timeout: Option<Duration>,
     /// Which messages with an unknown outcome to send again. This may double them.
     pub repeats: Repeats,
+    /// Whether messages wait while the server says that this client has no right to send, for a caller that has nobody
+    /// to report it to at once. Otherwise they are refused.
+    pub waits_for_right: bool,
 }
 
 /// Which messages with an unknown outcome a sender sends again.
@@ -61,6 +64,7 @@ impl Default for Settings {
             token: None,
             timeout: Some(Duration::from_millis(TIMEOUT_MS_DEFAULT)),
             repeats: Repeats::Nothing,
+            waits_for_right: false,
         }
     }
 }
@@ -74,6 +78,7 @@ impl Default for Settings {
 pub struct Sender<T> {
     link: Link,
     repeats: Repeats,
+    waits_for_right: bool,
     deadline: Deadline,
     /// Not sent yet, in order.
     queue: VecDeque<Item<T>>,
@@ -108,6 +113,7 @@ impl<T> Sender<T> {
         Self {
             link: Link::new(servers, settings.token),
             repeats: settings.repeats,
+            waits_for_right: settings.waits_for_right,
             deadline: Deadline::new(settings.timeout),
             queue: VecDeque::new(),
             in_flight: InFlight::default(),
@@ -243,6 +249,10 @@ impl<T> Sender<T> {
                 (self.has_given_up, self.is_seeking) = (false, false);
             }
             Change::Failed(reason) => self.trouble = Some(reason),
+            Change::Denied(reason) if self.waits_for_right => {
+                self.trouble = Some(reason);
+                self.link.lose(true, now);
+            }
             Change::Denied(reason) => {
                 self.is_seeking = false;
                 self.deny(&reason, now);
@@ -303,11 +313,11 @@ impl<T> Sender<T> {
                 self.link.has_served();
                 self.refuse(item, Refusal::Message(reason), now);
             }
-            Verdict::Denied(reason) => {
+            Verdict::Denied(reason) if !self.waits_for_right => {
                 self.refuse(item, Refusal::Client(reason.clone()), now);
                 self.deny(&reason, now);
             }
-            Verdict::Later(reason) => {
+            Verdict::Later(reason) | Verdict::Denied(reason) => {
                 self.hold(&reason, now);
                 self.requeue(item);
             }

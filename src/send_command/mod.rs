@@ -50,7 +50,7 @@ pub fn run(options: &SendOptions) -> Result<Verdict, Failure> {
         options.servers.parse().map_err(|error| Usage::given(options.servers.as_ref(), error))?;
     let token = options.token_file.as_deref().map(Token::read).transpose()?;
     let repeats = if options.repeats_unknown { Repeats::All } else { Repeats::Nothing };
-    let settings = Settings { token, timeout: options.timeout, repeats };
+    let settings = Settings { token, timeout: options.timeout, repeats, ..Settings::default() };
     let sender = Sender::new(servers, settings);
     // Before another thread is started, because threads inherit the blocked signals.
     let interruption = Interruption::block()?;

@@ -6,17 +6,24 @@ use crate::scene::{Scene, bridge_command};
 use crate::support::own_address::own_address;
 use crate::support::{Server, command, copy_program, eventually};
 use crate::tap::Tap;
+use std::fs::Permissions;
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
 /// A bridge that only takes commands.
 fn bridge(broker: SocketAddr, hub: &str) -> Process {
+    bridge_with(broker, hub, &[])
+}
+
+/// The same, with these further arguments.
+fn bridge_with(broker: SocketAddr, hub: &str, args: &[&str]) -> Process {
     let mut command = bridge_command();
     let url = format!("mqtt://{broker}");
-    command.args(["--node", "pi", "--to", &url, "--subscribe", "do/{node}/#", "--hub", hub]);
+    command.args(["--node", "pi", "--to", &url, "--subscribe", "do/{node}/#", "--hub", hub]).args(args);
     Process::start(command)
 }
 
@@ -107,6 +114,27 @@ fn command_waits_at_the_broker_until_the_server_has_done_it() {
     let lines = [reader.line(), reader.line()];
     assert!(lines[0].ends_with(" open the valve") && lines[1].ends_with(" close it"), "{lines:?}");
     broker.wait_for("Received PUBACK from firstline-pi-commands");
+}
+
+#[test]
+fn command_waits_until_the_bridge_has_the_token_of_the_server() {
+    const TOKEN: &str = "bridge-AAAAAAAAAAAAAAAAA";
+    let (address, scene) = (own_address(), Scene::new("token"));
+    let _broker = Broker::start(address, "");
+    for (name, text) in [("auth", format!("pi {TOKEN} 9 join\n")), ("token", TOKEN.to_string())] {
+        std::fs::write(scene.path(name), text).unwrap();
+        std::fs::set_permissions(scene.path(name), Permissions::from_mode(0o600)).unwrap();
+    }
+    let server = Server::start(&["--auth-file", &scene.text("auth")]);
+    let hub = server.address.to_string();
+    let answers = subscriber(address, &["-t", "answers/#"]);
+    let mut without = bridge(address, &hub);
+    without.wait_for("commands come from");
+    publish(address, "do/pi/p7", "open the valve", &["-D", "PUBLISH", "response-topic", "answers/me"]);
+    without.wait_for("the server takes no commands: not-authenticated");
+    assert_eq!(without.end(), Some(0));
+    let _with = bridge_with(address, &hub, &["--token-file", &scene.text("token")]);
+    assert_eq!(answers.wait_for("answers/me"), "answers/me ACK 1");
 }
 
 #[test]

@@ -250,6 +250,21 @@ fn denial_refuses_queued_messages_too() {
 }
 
 #[test]
+fn messages_wait_for_the_right_to_send_if_the_caller_says_so() {
+    let settings = Settings { waits_for_right: true, ..settings(LONG_MS, false) };
+    let (mut sender, server) = against(settings, |listener| {
+        Peer::accept(&listener).say("ERR 1 wrong-token\n");
+        let mut peer = Peer::greet(&listener);
+        assert_eq!([(); 2].map(|()| peer.line()), ["a", "b"]);
+        peer.say("NAK 2 not-authenticated\nNAK 3 not-authenticated\n");
+        assert_eq!([(); 2].map(|()| peer.line()), ["a", "b"]);
+        peer.say("ACK 4 1\nACK 5 2\n");
+    });
+    assert_eq!(send(&mut sender, &["a", "b"]), [acknowledged(1, false), acknowledged(2, false)]);
+    server.join().unwrap();
+}
+
+#[test]
 fn lost_handler_is_an_outcome_where_only_lost_connections_are_repeated() {
     let settings = Settings { repeats: Repeats::Unanswered, ..settings(LONG_MS, false) };
     let (mut sender, server) = against(settings, |listener| {
