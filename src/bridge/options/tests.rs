@@ -49,6 +49,7 @@ fn every_refusal_says_what_is_allowed() {
         (&["--cert", "c"], "mqtts://"),
         (&["--to", "mqtts://pi", "--cert", "c"], "go together"),
         (&["--token-file", "t"], "--subscribe"),
+        (&["--hub", "pi"], "--hub does nothing without --subscribe"),
         (&["--jounral", "j"], "did you mean --journal?"),
         (&["x"], "no option"),
         (&["--state"], "takes a path"),
@@ -57,6 +58,21 @@ fn every_refusal_says_what_is_allowed() {
         assert!(error.contains(part) && !error.contains('\n'), "{args:?}: {error}");
     }
     assert!(read(&["--to", "mqtt://pi"], &[]).unwrap_err().contains("--journal"));
+    let commands = ["--to", "mqtt://pi", "--subscribe", "do"];
+    for (name, value) in [
+        ("topic", "a"),
+        ("state", "s"),
+        ("payload", "text"),
+        ("urgent", "8"),
+        ("min-share", "5"),
+        ("in-flight", "5"),
+        ("max-age", "5"),
+    ] {
+        let error = read(&[&commands[..], &[&format!("--{name}"), value]].concat(), &[]).unwrap_err();
+        assert_eq!(error, format!("--{name} does nothing without --journal"));
+        let name = format!("{PREFIX}{}", variable(name));
+        assert!(read(&commands, &[(&name, value)]).is_ok(), "a file of settings may have all of them");
+    }
     assert!(read(&["--journal", "j"], &[]).unwrap_err().contains("--to"));
     assert!(read(&LEAST, &[("FIRSTLINE_BRIDGE_TOPICS", "x")]).unwrap_err().contains("no such variable"));
 }
