@@ -5,7 +5,7 @@
 
 use crate::conn_id::ConnId;
 use crate::hub::connection::listing::{Listing, Subject};
-use crate::hub::connection::login::{Login, Outcome};
+use crate::hub::connection::login::{Denial, Login, Outcome};
 use crate::hub::connection::opening::Opening;
 use crate::hub::connection::replaying::Replaying;
 use crate::hub::connection::tasks::Tasks;
@@ -221,7 +221,15 @@ impl Commands {
         self.lines += 1;
         let request = Request::from(frame);
         self.opening.note(&request);
-        match self.login.authorize(request, context.hub.authenticator.as_ref()) {
+        match self.login.authorize(&request, context.hub.authenticator.as_ref()) {
+            Ok(()) => self.fulfil(&request, context),
+            Err(Denial::Message(reason)) => self.refuse(reason, context),
+            Err(Denial::Command(reason)) => self.reject(reason, context),
+        }
+    }
+
+    fn fulfil(&mut self, request: &Request<'_>, context: &mut WorkerContext) {
+        match *request {
             Request::Blank => {}
             Request::Message { .. } if context.draining => self.refuse(Nak::ShuttingDown, context),
             Request::Message { priority, text } => self.admit(priority, text, context),

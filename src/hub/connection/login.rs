@@ -37,6 +37,14 @@ enum State {
     Known(Entry, u32),
 }
 
+/// The reply to a request that the client may not make.
+pub enum Denial {
+    /// To a message.
+    Message(Nak),
+    /// To a command.
+    Command(Refusal),
+}
+
 /// The result of an `/auth`: the client's name, or the refusal.
 pub type Outcome = Result<String<NICK_BYTES_MAX>, Refusal>;
 
@@ -57,40 +65,49 @@ impl Login {
         authenticator.is_some() && !matches!(self.state, State::Known(..))
     }
 
-    /// Returns the request if the client may make it, or else its refusal.
-    pub fn authorize<'a>(&self, request: Request<'a>, authenticator: Option<&Authenticator>) -> Request<'a> {
+    /// Checks whether the client may make a request. It takes a reference: a moved request would be copied before its
+    /// last field is written to memory, and each line would wait for that.
+    ///
+    /// # Errors
+    /// The refusal, if the client may not make it.
+    pub fn authorize(
+        &self,
+        request: &Request<'_>,
+        authenticator: Option<&Authenticator>,
+    ) -> Result<(), Denial> {
         let must_log_in = self.must_log_in(authenticator);
         match request {
-            Request::Message { .. } | Request::Nak(_) if must_log_in => Request::Nak(Nak::NotAuthenticated),
+            Request::Message { .. } | Request::Nak(_) if must_log_in => {
+                Err(Denial::Message(Nak::NotAuthenticated))
+            }
             Request::Command(Command::Auth(_)) if authenticator.is_none() => {
-                Request::Refused(Refusal::NoAuth)
+                Err(Denial::Command(Refusal::NoAuth))
             }
             Request::Command(Command::Auth(_)) if self.is_revoked() => {
-                Request::Refused(Refusal::NotAuthenticated)
+                Err(Denial::Command(Refusal::NotAuthenticated))
             }
-            Request::Command(command) if authenticator.is_some() => {
-                let refusal = if must_log_in { before(command) } else { self.after(command) };
-                refusal.map_or(request, Request::Refused)
+            Request::Command(command) if must_log_in => before(command),
+            Request::Command(command) if authenticator.is_some() => self.after(command),
+            Request::Refused(reason) if must_log_in && *reason != BAD_TOKEN => {
+                Err(Denial::Command(Refusal::NotAuthenticated))
             }
-            Request::Refused(reason) if must_log_in && reason != BAD_TOKEN => {
-                Request::Refused(Refusal::NotAuthenticated)
-            }
-            request => request,
+            _ => Ok(()),
         }
     }
 
-    /// The refusal of a command from a client that has shown its token, if the client may not use it.
-    fn after(&self, command: Command<'_>) -> Option<Refusal> {
+    /// Checks a command of a client that has shown its token.
+    fn after(&self, command: &Command<'_>) -> Result<(), Denial> {
+        let not_permitted = |why| Err(Denial::Command(Refusal::NotPermitted(why)));
         match command {
-            Command::Auth(_) => Some(Refusal::NotPermitted("you have shown a token already")),
-            Command::Nick(_) => Some(Refusal::NotPermitted("your token says your name")),
+            Command::Auth(_) => not_permitted("you have shown a token already"),
+            Command::Nick(_) => not_permitted("your token says your name"),
             Command::Join { .. } | Command::Last(_) | Command::Since(_) if !self.rights().may_join => {
-                Some(Refusal::NotPermitted("your token is not for reading"))
+                not_permitted("your token is not for reading")
             }
             Command::Task(TaskCommand::Handle { .. }) if !self.rights().may_handle => {
-                Some(Refusal::NotPermitted("your token is not for handling"))
+                not_permitted("your token is not for handling")
             }
-            _ => None,
+            _ => Ok(()),
         }
     }
 
@@ -215,10 +232,10 @@ impl Login {
     }
 }
 
-/// The refusal of a command from a client that has not shown its token, if the command needs one.
-fn before(command: Command<'_>) -> Option<Refusal> {
+/// Checks a command of a client that has not shown its token.
+fn before(command: &Command<'_>) -> Result<(), Denial> {
     match command {
-        Command::Auth(_) | Command::Help | Command::Ping | Command::Quit => None,
-        _ => Some(Refusal::NotAuthenticated),
+        Command::Auth(_) | Command::Help | Command::Ping | Command::Quit => Ok(()),
+        _ => Err(Denial::Command(Refusal::NotAuthenticated)),
     }
 }
