@@ -43,7 +43,8 @@
 //!   processed goes to the consumer before all messages that wait there, and gets its ID, its place in the journal and
 //!   its ACK like any other message. No thread waits for a handler.
 //! - A worker that has urgent messages requests short slices from the scheduler (Linux 6.12 and later), so that
-//!   clients that flood the server do not delay it. A busy worker gives way to another that waits for its processor.
+//!   clients that flood the server do not delay it. A busy worker yields its processor if another
+//!   worker has work, but makes no progress.
 //! - The mutex and the condition variable sleep in a futex at once and never spin. They are model-checked with loom,
 //!   as are the queue, the pipeline and the outboxes.
 //!

@@ -2,9 +2,9 @@
 //!
 //! Linux gives every thread slices of about 3 ms. A thread that wakes with a shorter slice runs before a thread that
 //! is in the middle of a longer one (EEVDF, since 6.12: `Documentation/scheduler/sched-eevdf.rst`). Its share of the
-//! processor stays the same. So a worker that has urgent messages requests short slices: then it does not wait until
-//! the threads that serve a flood have used up their longer slices. An older kernel accepts the request and ignores
-//! it.
+//! processor stays the same. So a worker that has urgent messages, or yields to another, requests short slices:
+//! then it does not wait until the threads that serve a flood have used up their longer slices. An older kernel accepts
+//! the request and ignores it.
 //!
 //! A thread in real time (`SCHED_FIFO`, sched(7)) runs before all other threads, until it waits.
 

@@ -45,21 +45,21 @@ pub const FLOOD_MEMORY_MS: u64 = 100;
 /// messages.
 pub const LINES_BETWEEN_EVENTS: usize = 64;
 
-/// After this many lines, a worker that serves several connections looks whether another worker is held up, and gives
-/// way to it. It looks at one worker at a time, and costs less than one message; giving way costs as much as some
-/// messages.
-pub const LINES_BETWEEN_TURNS: usize = 64;
+/// After this many lines, a worker with several connections checks whether one other worker is stalled, and yields its
+/// processor to it. A check costs less than a message, and a yield as much as a few.
+pub const LINES_BETWEEN_YIELDS: usize = 64;
 
-/// If a worker has given way for longer than this, in microseconds, another program has had the processor: workers
-/// give way to each other sooner.
-pub const TURN_US_MAX: u64 = 1_000;
+/// If a yield takes longer than this, in microseconds, another program has probably run: workers yield to each other
+/// sooner.
+pub const YIELD_US_MAX: u64 = 2_000;
 
-/// By giving way, each worker gives at most one part in this many of the time to other programs. The scheduler gives
-/// them their share in any case.
-pub const GIVEN_DIVISOR: u64 = 32;
+/// At most one part in this many of a worker's time may go to other programs by its yields. The scheduler gives them
+/// their share besides.
+pub const YIELD_DIVISOR: u64 = 32;
 
-/// How much time a worker may give to other programs before that, in milliseconds: several ticks of the scheduler.
-pub const GIVEN_BURST_MS: u64 = 20;
+/// How much time the yields of a worker may give to other programs at once, in milliseconds: several ticks of the
+/// scheduler.
+pub const YIELD_BURST_MS: u64 = 20;
 
 /// The lines of one batch, in bytes.
 pub const BATCH_BYTES_MAX: usize = BATCH * MSG_BYTES_MAX;

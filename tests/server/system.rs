@@ -115,7 +115,7 @@ fn processor() -> usize {
 
 #[test]
 #[cfg_attr(not(feature = "strace"), ignore = "takes strace")]
-fn busy_worker_gives_way_to_another_on_its_processor() {
+fn busy_worker_yields_to_another_on_its_processor() {
     let trace = Trace::new();
     let mut server = command();
     server.args(["--listen", "127.0.0.1:0", "--workers", "2"]);
@@ -141,10 +141,10 @@ fn busy_worker_gives_way_to_another_on_its_processor() {
         while trace.times("sched_yield").is_empty() && start.elapsed() < LIMIT {
             std::thread::sleep(Duration::from_millis(10));
         }
-        // Also if no worker has given way: otherwise the clients would never end.
+        // Also if no worker has yielded, so that the clients end.
         is_over.store(true, Ordering::Relaxed);
     });
-    assert!(!trace.times("sched_yield").is_empty(), "no worker has given way");
+    assert!(!trace.times("sched_yield").is_empty(), "no worker has yielded");
     assert_eq!(server.end(), Some(0));
 }
 

@@ -137,8 +137,8 @@ impl WorkerContext {
         self.unprocessed += 1;
     }
 
-    /// Asks the scheduler to run this thread soon after a wake. It helps from the next wake on. A thread with short
-    /// slices also loses less of its share when it gives way.
+    /// Asks the scheduler to run this thread soon after a wake. It helps from the next wake on. A yield also
+    /// costs less of the thread's share then.
     pub fn ask_for_short_slices(&mut self) {
         if !self.has_short_slices {
             self.has_short_slices = true;

@@ -3,10 +3,10 @@
 pub mod caller;
 pub mod context;
 pub mod floods;
-pub mod peers;
 pub mod progress;
 pub mod session_set;
 pub mod timer;
 pub mod wakeups;
 pub mod worker;
 pub mod worker_id;
+pub mod yield_policy;

@@ -2,7 +2,8 @@
 
 use crate::hub::workers::worker_id::WorkerId;
 use crate::limits::CLIENTS;
-use crate::sync::atomic::{AtomicU32, Ordering};
+// Not those of the model checker: they order nothing, and outlive a schedule.
+use core::sync::atomic::{AtomicU32, Ordering};
 
 /// How far each worker has come. A new one is all zeroes: it takes no space in the binary.
 pub struct Progress([Entry; CLIENTS]);
@@ -18,7 +19,7 @@ pub struct Steps(u32);
 impl Steps {
     const BUSY: u32 = 1;
 
-    /// Those of a worker that has had no work yet.
+    /// The progress of a worker that has had no work yet.
     pub const NONE: Self = Self(0);
 
     /// Whether the worker had work.
@@ -28,7 +29,7 @@ impl Steps {
 }
 
 impl Progress {
-    /// Of workers that have had no work yet.
+    /// The progress of workers that have had no work yet.
     #[expect(clippy::new_without_default, reason = "startup makes the only one")]
     pub const fn new() -> Self {
         Self([const { Entry(AtomicU32::new(0)) }; CLIENTS])

@@ -8,10 +8,10 @@ use crate::hub::dispatch::dispatcher::Dispatcher;
 use crate::hub::shared::Hub;
 use crate::hub::workers::context::{Taken, WorkerContext};
 use crate::hub::workers::floods::Floods;
-use crate::hub::workers::peers::Peers;
 use crate::hub::workers::session_set::SessionSet;
 use crate::hub::workers::timer::Timer;
 use crate::hub::workers::worker_id::WorkerId;
+use crate::hub::workers::yield_policy::YieldPolicy;
 use crate::limits::{EVENTS_MAX, LINES_BETWEEN_EVENTS};
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -64,8 +64,7 @@ pub struct Worker {
     floods: Floods,
     /// How many lines the worker has taken since it last asked for events.
     lines: usize,
-    /// The other workers.
-    peers: Peers,
+    yields: YieldPolicy,
     /// No session has an earlier deadline than this, in nanoseconds.
     deadline_ns: u64,
     timer: Timer,
@@ -84,7 +83,7 @@ impl Worker {
             runnable: SessionSet::EMPTY,
             floods: Floods::NONE,
             lines: 0,
-            peers: Peers::new(hub.progress, worker, hub.wakeups.workers()),
+            yields: YieldPolicy::new(hub.progress, worker, hub.wakeups.workers()),
             deadline_ns: u64::MAX,
             timer,
         }
@@ -121,13 +120,16 @@ impl Worker {
 
     /// Waits for events, records them, and returns their number.
     fn note_events(&mut self, timeout: EpollTimeout) -> usize {
-        // A worker with one connection waits for its client soon.
-        if self.sessions.len() > 1 && self.peers.must_give_way() {
+        // A worker with one place does not need this: it soon waits for its client.
+        if self.sessions.len() > 1
+            && let Some(stalled) = self.yields.next_stalled()
+        {
             self.context.ask_for_short_slices();
-            self.peers.give_way();
+            self.yields.yield_to(stalled);
+            self.context.now_ns = clock::now_ns();
         }
         if timeout != EpollTimeout::ZERO {
-            self.peers.note_wait();
+            self.yields.note_wait();
         }
         let mut events = [EpollEvent::empty(); EVENTS_MAX];
         let count = loop {
@@ -210,12 +212,12 @@ impl Worker {
         if !self.runnable.remove(index) {
             return;
         }
-        self.peers.note_step();
+        self.yields.note_step();
         let was_open = self.sessions[index].is_open();
         let next = self.sessions[index].poll(&mut self.context);
         let taken = self.context.take_taken();
         self.lines += taken.lines;
-        self.peers.count_lines(taken.lines);
+        self.yields.count_lines(taken.lines);
         self.note_flood(index, was_open, next, taken);
         match next {
             PollAt::Now => self.runnable.insert(index),
