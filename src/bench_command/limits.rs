@@ -9,8 +9,7 @@ pub const CLIENTS_MAX: usize = 32;
 /// The clients that flood while urgent lines are sent.
 pub const FLOODING_MAX: usize = 16;
 
-/// The niceness of a thread that loads the server while another measures, the highest that there is: it gives way to
-/// the other thread and to the server.
+/// The niceness of a thread that loads the server while another measures: the highest.
 pub const NICENESS: i32 = 19;
 
 /// The bytes of each text: those of a reading with its name.

@@ -322,23 +322,21 @@ impl Clients {
         Ok(outcome)
     }
 
-    /// As [`acknowledge`](Self::acknowledge), for a thread of its own beside one that measures times; see [`be_nice`].
+    /// As [`acknowledge`](Self::acknowledge), for a thread beside another that measures times; see [`set_highest_niceness`].
     ///
     /// # Errors
     /// As for `acknowledge`.
     pub fn flood(self, protocol: &impl Protocol, is_over: &AtomicBool) -> Result<Outcome, Trouble> {
-        be_nice();
+        set_highest_niceness();
         self.acknowledge(protocol, is_over)
     }
 }
 
-/// Makes the calling thread nice to one that measures times.
+/// Sets the calling thread to the highest niceness, so that it delays a thread that measures times less.
 ///
-/// If the two share a processor, the times would otherwise contain waits of the load generator itself. A thread that
-/// has just sent a line has used more than its share of the processor for a moment. If the reply comes within that
-/// moment, Linux lets the other thread run on, often for several 100 µs. The nicer that thread is, the shorter is the
-/// moment.
-pub fn be_nice() {
+/// If the two share a processor, Linux lets the loading thread continue for several 100 µs after a reply has arrived,
+/// because the measuring thread has just exceeded its share. A higher niceness shortens that.
+pub fn set_highest_niceness() {
     // This concerns the calling thread alone: see setpriority(2) on Linux. If it fails, the times are longer.
     let _ = rustix::process::nice(NICENESS);
 }

@@ -11,7 +11,7 @@ use super::destination::Destination;
 use super::exchange::{BrokerEvent, Cause, Delivery, End, Publication, Rejection};
 use super::flapping::Flapping;
 use super::incoming::{Arrived, Incoming, Outcome};
-use super::limits::{BACKOFF_MS_MAX, BACKOFF_MS_MIN, SHORT_MS, TRANSIENT_PAUSE_MS};
+use super::limits::{BACKOFF_MS_MAX, BACKOFF_MS_MIN, DENIAL_PAUSE_MS, SHORT_MS, TRANSIENT_PAUSE_MS};
 use super::link::Link;
 use super::report::{Series, Throttle, say};
 use super::stop::{Stop, Woken};
@@ -77,8 +77,10 @@ impl Commands {
         // If a connection to the hub is lost, this repeats only messages without an answer, as the broker does with
         // commands. If a handler may have processed a command, the hub's answer counts: otherwise a command that
         // crashes its handlers would come back to them without end.
-        // Without a right token, the commands wait, as for a server that is away: the next start may have one.
-        let settings = Settings { token, timeout: None, repeats: Repeats::Unanswered, waits_for_right: true };
+        // If the server does not accept the token, commands wait as if the server were away: the auth file of the server
+        // may get the token, or the bridge may have it after a restart.
+        let denial_pause = Some(Duration::from_millis(DENIAL_PAUSE_MS));
+        let settings = Settings { token, timeout: None, repeats: Repeats::Unanswered, denial_pause };
         Self {
             destination,
             topic,

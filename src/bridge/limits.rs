@@ -91,6 +91,10 @@ pub const BACKOFF_MS_MIN: u64 = 500;
 /// The longest pause, in ms. It bounds the delay of the backlog after the broker is back.
 pub const BACKOFF_MS_MAX: u64 = 60_000;
 
+/// The pause after a server has not accepted the token for commands, in milliseconds: the server delays other logins
+/// from this address for a second after each wrong token.
+pub const DENIAL_PAUSE_MS: u64 = 60_000;
+
 /// How long it may take to connect, in ms: the lookup of the name, and all its addresses together. Each address gets a
 /// share of the remaining time, so that the last one is tried, too.
 pub const CONNECT_MS: u64 = 20_000;

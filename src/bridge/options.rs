@@ -131,7 +131,7 @@ pub fn parse(
         read_variable(&name, &value, &given, &mut options)?;
     }
     check(&options)?;
-    check_effects(&given, &options)?;
+    refuse_unused(&given, &options)?;
     Ok(Action::Run(Box::new(options)))
 }
 
@@ -170,24 +170,24 @@ fn set(setting: &Setting, options: &mut Options, value: &OsStr) -> Result<(), St
     (setting.set)(options, value.to_str().ok_or("takes text in UTF-8")?)
 }
 
-/// Refuses options of the command line that have no effect. Variables are accepted: the file of the service may set all
-/// of them.
-fn check_effects(given: &[&str], options: &Options) -> Result<(), String> {
-    const OF_JOURNAL: [&str; 7] =
+/// Refuses options of the command line that have no effect, because they concern another direction. Their variables are
+/// accepted: the file of the service may set all of them.
+fn refuse_unused(given: &[&str], options: &Options) -> Result<(), String> {
+    const JOURNAL_OPTIONS: [&str; 7] =
         ["topic", "state", "payload", "urgent", "min-share", "in-flight", "max-age"];
-    const OF_COMMANDS: [&str; 2] = ["hub", "token-file"];
+    const COMMAND_OPTIONS: [&str; 2] = ["hub", "token-file"];
     let unused = |names: &[&str]| given.iter().find(|name| names.contains(name)).copied();
     let of_journal =
-        unused(&OF_JOURNAL).filter(|_| options.journal.is_none()).map(|name| (name, "--journal"));
+        unused(&JOURNAL_OPTIONS).filter(|_| options.journal.is_none()).map(|name| (name, "--journal"));
     let of_commands =
-        unused(&OF_COMMANDS).filter(|_| options.subscribe.is_none()).map(|name| (name, "--subscribe"));
+        unused(&COMMAND_OPTIONS).filter(|_| options.subscribe.is_none()).map(|name| (name, "--subscribe"));
     match of_journal.or(of_commands) {
         Some((name, needed)) => Err(format!("--{name} does nothing without {needed}")),
         None => Ok(()),
     }
 }
 
-/// Refuses combinations that cannot work, and files that would not be used.
+/// Refuses combinations that cannot work, and files that nothing reads.
 fn check(options: &Options) -> Result<(), String> {
     let Some(to) = &options.to else {
         return Err(

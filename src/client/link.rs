@@ -47,6 +47,10 @@ pub struct Link {
     lookups: Vec<Option<Lookup>>,
     /// Why the last attempt failed.
     failure: String,
+    /// If a server's denial is no end: how long to wait after a round in which one has denied.
+    denial_pause: Option<Duration>,
+    /// Whether a server has denied in this round.
+    is_denied: bool,
 }
 
 #[derive(Debug)]
@@ -74,7 +78,7 @@ pub enum Change {
     Up,
     /// All servers failed; this is the reason of the last one. The link tries again after a pause.
     Failed(String),
-    /// A server answers that this client has no right, for this reason. Another attempt would not help.
+    /// A server answers that this client has no right, for this reason, and the link does not try again by itself.
     Denied(String),
 }
 
@@ -112,7 +116,15 @@ impl Link {
             addresses: VecDeque::new(),
             lookups,
             failure: String::new(),
+            denial_pause: None,
+            is_denied: false,
         }
+    }
+
+    /// With `Some`, the link goes on to the next server if one denies this client the right, and makes that pause after a
+    /// round with a denial. With `None`, it reports the [denial](Change::Denied).
+    pub fn with_denial_pause(self, denial_pause: Option<Duration>) -> Self {
+        Self { denial_pause, ..self }
     }
 
     /// The connection for messages, if there is one.
@@ -218,6 +230,7 @@ impl Link {
 
     fn begin_round(&mut self, now: Instant) -> Step {
         self.server = mem::take(&mut self.first_server);
+        self.is_denied = false;
         self.begin_server(now)
     }
 
@@ -283,7 +296,8 @@ impl Link {
         if self.server < self.servers.list().len() {
             return self.begin_server(now);
         }
-        self.state = State::Pausing { until: now + self.backoff.pause() };
+        let after_denial = self.denial_pause.filter(|_| self.is_denied);
+        self.state = State::Pausing { until: now + after_denial.unwrap_or_else(|| self.backoff.pause()) };
         Step::Over(Change::Failed(mem::take(&mut self.failure)))
     }
 
@@ -328,6 +342,10 @@ impl Link {
                     return Step::Over(Change::Up);
                 }
                 Proof::Failed(reason) => return self.fail(&reason, now),
+                Proof::Denied(reason) if self.denial_pause.is_some() => {
+                    self.is_denied = true;
+                    return self.fail(&reason, now);
+                }
                 Proof::Denied(reason) => {
                     let server = &self.servers.list()[self.server];
                     return Step::Over(Change::Denied(format!("{server}: {reason}")));

@@ -30,9 +30,10 @@ pub struct Settings {
     pub timeout: Option<Duration>,
     /// Which messages with an unknown outcome to send again. This may double them.
     pub repeats: Repeats,
-    /// Whether messages wait while the server says that this client has no right to send, for a caller that has nobody
-    /// to report it to at once. Otherwise they are refused.
-    pub waits_for_right: bool,
+    /// If a server denies this client the right to send: `None`: its messages are refused. `Some`: they wait, for
+    /// callers that cannot report a refusal at once; the sender tries the next server, and after this pause the first
+    /// one again. The pause should be long: a wrong token delays others that log in from the same address.
+    pub denial_pause: Option<Duration>,
 }
 
 /// Which messages with an unknown outcome a sender sends again.
@@ -64,7 +65,7 @@ impl Default for Settings {
             token: None,
             timeout: Some(Duration::from_millis(TIMEOUT_MS_DEFAULT)),
             repeats: Repeats::Nothing,
-            waits_for_right: false,
+            denial_pause: None,
         }
     }
 }
@@ -78,7 +79,7 @@ impl Default for Settings {
 pub struct Sender<T> {
     link: Link,
     repeats: Repeats,
-    waits_for_right: bool,
+    denial_pause: Option<Duration>,
     deadline: Deadline,
     /// Not sent yet, in order.
     queue: VecDeque<Item<T>>,
@@ -111,9 +112,9 @@ impl<T> Sender<T> {
     /// A sender to those servers. It connects when a message waits.
     pub fn new(servers: Servers, settings: Settings) -> Self {
         Self {
-            link: Link::new(servers, settings.token),
+            link: Link::new(servers, settings.token).with_denial_pause(settings.denial_pause),
             repeats: settings.repeats,
-            waits_for_right: settings.waits_for_right,
+            denial_pause: settings.denial_pause,
             deadline: Deadline::new(settings.timeout),
             queue: VecDeque::new(),
             in_flight: InFlight::default(),
@@ -249,10 +250,6 @@ impl<T> Sender<T> {
                 (self.has_given_up, self.is_seeking) = (false, false);
             }
             Change::Failed(reason) => self.trouble = Some(reason),
-            Change::Denied(reason) if self.waits_for_right => {
-                self.trouble = Some(reason);
-                self.link.lose(true, now);
-            }
             Change::Denied(reason) => {
                 self.is_seeking = false;
                 self.deny(&reason, now);
@@ -313,11 +310,17 @@ impl<T> Sender<T> {
                 self.link.has_served();
                 self.refuse(item, Refusal::Message(reason), now);
             }
-            Verdict::Denied(reason) if !self.waits_for_right => {
-                self.refuse(item, Refusal::Client(reason.clone()), now);
-                self.deny(&reason, now);
-            }
-            Verdict::Later(reason) | Verdict::Denied(reason) => {
+            Verdict::Denied(reason) => match self.denial_pause {
+                Some(pause) => {
+                    self.hold_for(pause, &reason, now);
+                    self.requeue(item);
+                }
+                None => {
+                    self.refuse(item, Refusal::Client(reason.clone()), now);
+                    self.deny(&reason, now);
+                }
+            },
+            Verdict::Later(reason) => {
                 self.hold(&reason, now);
                 self.requeue(item);
             }
@@ -340,7 +343,12 @@ impl<T> Sender<T> {
 
     /// Starts a pause in which nothing is sent, for that reason.
     fn hold(&mut self, reason: &str, now: Instant) {
-        self.held_until = Some(now + self.link.pause());
+        let pause = self.link.pause();
+        self.hold_for(pause, reason, now);
+    }
+
+    fn hold_for(&mut self, pause: Duration, reason: &str, now: Instant) {
+        self.held_until = Some(now + pause);
         self.trouble = Some(reason.to_string());
     }
 

@@ -5,7 +5,7 @@ use crate::load::{self, Load, connect};
 use crate::protocol::Protocol;
 use crate::stat;
 use crate::urgent;
-use firstline::bench_command::load::be_nice;
+use firstline::bench_command::load::set_highest_niceness;
 use firstline::histogram::Histogram;
 use firstline::limits::JOURNAL_BYTES_DEFAULT;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -105,7 +105,7 @@ impl Client {
 }
 
 fn read(mut clients: Vec<Client>, is_over: &AtomicBool) {
-    be_nice();
+    set_highest_niceness();
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).unwrap();
     for (index, client) in clients.iter().enumerate() {
         epoll.add(&client.stream, EpollEvent::new(EpollFlags::EPOLLIN, index as u64)).unwrap();

@@ -251,7 +251,7 @@ fn denial_refuses_queued_messages_too() {
 
 #[test]
 fn messages_wait_for_the_right_to_send_if_the_caller_says_so() {
-    let settings = Settings { waits_for_right: true, ..settings(LONG_MS, false) };
+    let settings = Settings { denial_pause: Some(Duration::from_millis(1)), ..settings(LONG_MS, false) };
     let (mut sender, server) = against(settings, |listener| {
         Peer::accept(&listener).say("ERR 1 wrong-token\n");
         let mut peer = Peer::greet(&listener);
@@ -261,6 +261,22 @@ fn messages_wait_for_the_right_to_send_if_the_caller_says_so() {
         peer.say("ACK 4 1\nACK 5 2\n");
     });
     assert_eq!(send(&mut sender, &["a", "b"]), [acknowledged(1, false), acknowledged(2, false)]);
+    server.join().unwrap();
+}
+
+#[test]
+fn next_server_is_tried_if_one_denies_and_messages_wait() {
+    let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let [first, second] = [0, 1].map(|index: usize| listeners[index].local_addr().unwrap());
+    let settings = Settings { denial_pause: Some(Duration::from_secs(3_600)), ..settings(LONG_MS, false) };
+    let mut sender = Sender::new(format!("{first},{second}").parse().unwrap(), settings);
+    let server = spawn(move || {
+        Peer::accept(&listeners[0]).say("ERR 0 not-allowed\n");
+        let mut peer = Peer::greet(&listeners[1]);
+        assert_eq!(peer.line(), "a");
+        peer.say("ACK 2 1\n");
+    });
+    assert_eq!(send(&mut sender, &["a"]), [acknowledged(1, false)]);
     server.join().unwrap();
 }
 

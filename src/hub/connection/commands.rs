@@ -222,13 +222,13 @@ impl Commands {
         let request = Request::from(frame);
         self.opening.note(&request);
         match self.login.authorize(&request, context.hub.authenticator.as_ref()) {
-            Ok(()) => self.fulfil(&request, context),
+            Ok(()) => self.execute_request(&request, context),
             Err(Denial::Message(reason)) => self.refuse(reason, context),
             Err(Denial::Command(reason)) => self.reject(reason, context),
         }
     }
 
-    fn fulfil(&mut self, request: &Request<'_>, context: &mut WorkerContext) {
+    fn execute_request(&mut self, request: &Request<'_>, context: &mut WorkerContext) {
         match *request {
             Request::Blank => {}
             Request::Message { .. } if context.draining => self.refuse(Nak::ShuttingDown, context),

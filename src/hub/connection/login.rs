@@ -65,8 +65,8 @@ impl Login {
         authenticator.is_some() && !matches!(self.state, State::Known(..))
     }
 
-    /// Checks whether the client may make a request. It takes a reference: a moved request would be copied before its
-    /// last field is written to memory, and each line would wait for that.
+    /// Checks whether the client may make a request. If this took the request and returned it, the compiler would copy it
+    /// just after it was written, and each line would wait for that write.
     ///
     /// # Errors
     /// The refusal, if the client may not make it.
