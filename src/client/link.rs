@@ -127,6 +127,11 @@ impl Link {
         Self { denial_pause, ..self }
     }
 
+    /// How long to wait after a denial, if it is no end.
+    pub fn denial_pause(&self) -> Option<Duration> {
+        self.denial_pause
+    }
+
     /// The connection for messages, if there is one.
     pub fn connection(&mut self) -> Option<&mut Connection> {
         if let State::Up(connection) = &mut self.state { Some(connection) } else { None }

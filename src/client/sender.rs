@@ -79,7 +79,6 @@ impl Default for Settings {
 pub struct Sender<T> {
     link: Link,
     repeats: Repeats,
-    denial_pause: Option<Duration>,
     deadline: Deadline,
     /// Not sent yet, in order.
     queue: VecDeque<Item<T>>,
@@ -114,7 +113,6 @@ impl<T> Sender<T> {
         Self {
             link: Link::new(servers, settings.token).with_denial_pause(settings.denial_pause),
             repeats: settings.repeats,
-            denial_pause: settings.denial_pause,
             deadline: Deadline::new(settings.timeout),
             queue: VecDeque::new(),
             in_flight: InFlight::default(),
@@ -310,7 +308,7 @@ impl<T> Sender<T> {
                 self.link.has_served();
                 self.refuse(item, Refusal::Message(reason), now);
             }
-            Verdict::Denied(reason) => match self.denial_pause {
+            Verdict::Denied(reason) => match self.link.denial_pause() {
                 Some(pause) => {
                     self.hold_for(pause, &reason, now);
                     self.requeue(item);

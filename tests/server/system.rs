@@ -2,10 +2,8 @@
 
 use crate::support::directory::Directory;
 use crate::support::traced::{Trace, attempts_without_pause};
-use crate::support::{Client, LIMIT, Server, command, eventually, run_to_end};
+use crate::support::{Client, LIMIT, Server, command, eventually, processor, run_to_end};
 use firstline::limits::IN_FLIGHT;
-use nix::sched::{CpuSet, sched_getaffinity};
-use nix::unistd::Pid;
 use std::fs::{self, File};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -106,12 +104,6 @@ fn missing_kernel_features_and_missing_descriptors_are_reported_differently() {
 }
 
 // ---- The scheduler ------------------------------------------------------------------------------------------
-
-/// The number of a processor that this process may use.
-fn processor() -> usize {
-    let mine = sched_getaffinity(Pid::from_raw(0)).unwrap();
-    (0..CpuSet::count()).find(|cpu| mine.is_set(*cpu).unwrap()).unwrap()
-}
 
 #[test]
 #[cfg_attr(not(feature = "strace"), ignore = "takes strace")]

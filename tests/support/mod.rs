@@ -22,6 +22,7 @@ pub mod traced;
 
 use firstline::limits::{CONSUMER_STACK_BYTES, LOGGER_STACK_BYTES, WORKER_STACK_BYTES};
 use nix::fcntl::{FcntlArg, fcntl};
+use nix::sched::{CpuSet, sched_getaffinity};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrStorage};
@@ -85,6 +86,12 @@ pub fn companion(variable: &str, own: &str) -> Command {
     let mut command = Command::new(words.next().unwrap_or_else(|| panic!("{variable} names no program")));
     command.args(words);
     command
+}
+
+/// The number of a processor that this process may use.
+pub fn processor() -> usize {
+    let mine = sched_getaffinity(Pid::from_raw(0)).unwrap();
+    (0..CpuSet::count()).find(|cpu| mine.is_set(*cpu).unwrap()).unwrap()
 }
 
 /// Copies a program. `cp` writes the copy: if this process did, a program that another test starts at that moment would

@@ -9,7 +9,7 @@ mod support;
 use firstline::budget;
 use firstline::scheduler;
 use firstline::sync::{Mutex, inheritance};
-use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::sched::{CpuSet, sched_setaffinity};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc::channel;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
-use support::{Server, command, copy_program};
+use support::{Server, command, copy_program, processor};
 
 /// The priorities of the threads in the inversion.
 const LOW: u32 = 1;
@@ -41,10 +41,8 @@ fn spawn_at<T: Send + 'static>(priority: u32, work: impl FnOnce() -> T + Send + 
 
 /// From now on, this thread and those that it spawns run on one processor.
 fn stay_on_one_processor() {
-    let mine = sched_getaffinity(Pid::from_raw(0)).unwrap();
-    let first = (0..CpuSet::count()).find(|cpu| mine.is_set(*cpu).unwrap()).unwrap();
     let mut one = CpuSet::new();
-    one.set(first).unwrap();
+    one.set(processor()).unwrap();
     sched_setaffinity(Pid::from_raw(0), &one).unwrap();
 }
 
