@@ -43,7 +43,7 @@ pub const BACKLOG: i32 = 128;
 /// is over. If there are more, the oldest is closed first.
 pub const REJECTED_MAX: usize = 16;
 
-/// Connections that wait at the same time for the place of an evicted client. Further ones are rejected.
+/// Connections that wait at the same time for the place of a client that is leaving. Further ones are rejected.
 pub const PENDING_MAX: usize = 16;
 
 /// Pending connections from one address that already has its share of places. The bound leaves room for other

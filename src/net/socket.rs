@@ -32,6 +32,8 @@ pub enum Received {
 /// What the kernel knows about the transmission to a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transmission {
+    /// Neither side has closed its sending side.
+    pub is_established: bool,
     /// The server has closed its sending side, and the peer's system has not acknowledged that, or something sent
     /// before it.
     pub is_ending: bool,
@@ -150,14 +152,16 @@ sockopt_impl!(
 
 /// The transmission to a peer; none: the system does not report it.
 pub fn transmission(socket: &impl AsFd) -> Option<Transmission> {
-    // From the kernel's net/tcp_states.h: the states in which our FIN is not acknowledged, and the state after a
-    // reset.
+    // From the kernel's net/tcp_states.h: the states in which neither side has ended, those in which our FIN is not
+    // acknowledged, and the state after a reset.
+    const ESTABLISHED: u8 = 1;
     const FIN_WAIT_1: u8 = 4;
     const CLOSE: u8 = 7;
     const LAST_ACK: u8 = 9;
     const CLOSING: u8 = 11;
     let [state, _, retransmissions, probes] = socket::getsockopt(socket, InfoHead).ok()?;
     Some(Transmission {
+        is_established: state == ESTABLISHED,
         is_ending: matches!(state, FIN_WAIT_1 | LAST_ACK | CLOSING),
         is_gone: state == CLOSE || retransmissions.max(probes) >= UNANSWERED_MIN,
     })
@@ -321,8 +325,9 @@ mod tests {
     fn transmission_says_whether_the_end_is_acknowledged() {
         let (server, client) = pair();
         let of_open = transmission(&server).unwrap();
-        assert_eq!(of_open, Transmission { is_ending: false, is_gone: false });
+        assert_eq!(of_open, Transmission { is_established: true, is_ending: false, is_gone: false });
         end_sending(&server);
+        assert!(!transmission(&server).unwrap().is_established);
         wait_for(&client, PollFlags::POLLIN);
         while transmission(&server).unwrap().is_ending {
             std::thread::yield_now();

@@ -6,11 +6,17 @@ use crate::support::{
 use firstline::limits::{
     CLIENTS, IN_FLIGHT, KEEPALIVE_IDLE_S, LINE_BYTES_MAX, RATE_BURST_MS, URGENT_BURST_MS,
 };
-use nix::sys::socket::setsockopt;
+use nix::libc::linger;
+use nix::sys::socket::{setsockopt, sockopt};
 use nix::{libc, setsockopt_impl, sockopt_impl};
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
+
+/// A client with the address 127.0.0.`last`; [`Server::connect`] has 127.0.0.1.
+fn connect_from(last: u8, server: &Server) -> Client {
+    Client::connect_from(Ipv4Addr::new(127, 0, 0, last), server.address)
+}
 
 /// Whether the server serves the client, or else the lines that it sent.
 fn try_to_be_served(client: &mut Client) -> Result<(), Vec<String>> {
@@ -41,7 +47,7 @@ fn address_gets_no_more_than_its_share_of_connections() {
     for _ in 0..20 {
         assert_eq!(try_to_be_served(&mut server.connect()), rejected_with(ADDRESS_FULL));
     }
-    let mut other = Client::connect_from(Ipv4Addr::new(127, 0, 0, 2), server.address);
+    let mut other = connect_from(2, &server);
     assert_eq!(try_to_be_served(&mut other), Ok(()), "each address has its own share");
     let stats = other.stats();
     assert_eq!(
@@ -59,7 +65,7 @@ fn address_gets_no_more_than_its_share_of_connections() {
 #[test]
 fn idle_client_is_evicted_for_a_new_one_of_its_own_full_address() {
     let server = Server::start(&["--per-address", "2", "--idle-grace", "0.3"]);
-    let from = |last| Client::connect_from(Ipv4Addr::new(127, 0, 0, last), server.address);
+    let from = |last| connect_from(last, &server);
     // Idle longest, but from another address.
     let mut other = from(2);
     assert_eq!(other.ask("/ping"), "OK 1");
@@ -82,6 +88,47 @@ fn idle_client_is_evicted_for_a_new_one_of_its_own_full_address() {
     let stats = other.stats();
     assert_eq!(stats["closed-gave-way"], 1 + ok as u64);
     assert_eq!(stats["closed-full"], 0);
+}
+
+/// Connects a client, and returns once the server has given it a place, or has it wait for one, or rejects it.
+fn connect_and_await_decision(server: &Server) -> Client {
+    let client = server.connect();
+    // The server accepts connections in their order.
+    assert_eq!(connect_from(2, server).ask("/ping"), "OK 1");
+    client
+}
+
+#[test]
+fn client_that_has_read_its_end_does_not_keep_out_the_next_of_its_address() {
+    let server = Server::start(&["--per-address", "1"]);
+    let mut leaving = server.connect();
+    assert_eq!(try_to_be_served(&mut leaving), Ok(()));
+    for _ in 0..10 {
+        assert_eq!(leaving.ask("/quit"), "OK 2");
+        assert_eq!(leaving.rest(), ["BYE quit"]);
+        let mut next = connect_and_await_decision(&server);
+        drop(leaving);
+        assert_eq!(try_to_be_served(&mut next), Ok(()));
+        leaving = next;
+    }
+}
+
+#[test]
+fn client_that_has_closed_its_connection_does_not_keep_out_the_next_of_its_address() {
+    for resets in [false, true] {
+        let (server, consumer) = HeldConsumer::start(&["--per-address", "1"]);
+        let mut leaving = server.connect();
+        leaving.send("message\n");
+        let mut other = connect_from(3, &server);
+        eventually("the message is taken", || other.stats()["admitted"] == 1);
+        if resets {
+            setsockopt(&leaving.stream, sockopt::Linger, &linger { l_onoff: 1, l_linger: 0 }).unwrap();
+        }
+        drop(leaving);
+        let mut next = connect_and_await_decision(&server);
+        consumer.release();
+        assert_eq!(try_to_be_served(&mut next), Ok(()), "resets: {resets}");
+    }
 }
 
 sockopt_impl!(
@@ -109,7 +156,7 @@ fn lose_power(client: &Client) {
 fn unreachable_client_is_closed_before_an_idle_one() {
     // Without a write time-out only the kernel's retransmission limit ends the connection, after a quarter of an hour.
     let server = Server::start(&["--per-address", "2", "--write-timeout", "off"]);
-    let from = |last| Client::connect_from(Ipv4Addr::new(127, 0, 0, last), server.address);
+    let from = |last| connect_from(last, &server);
     let (mut other, mut own, mut dead) = (from(2), from(1), from(1));
     assert_eq!((own.ask("/ping"), dead.ask("/join")), ("OK 1".to_string(), "OK 1".to_string()));
     lose_power(&dead);

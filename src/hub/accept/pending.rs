@@ -1,6 +1,8 @@
 //! Pending connections: they are accepted but have no place yet. If all places are taken, or all that one address may
 //! have, the server evicts a client that no longer answers or is idle for each pending connection. That takes a moment,
-//! because the server tells the evicted client why. A connection is pending only for that moment.
+//! because the server tells the evicted client why. A connection is pending only for that moment. If there is no client
+//! to evict, it waits as long for one that is leaving by itself: a client that has closed its connection, or has seen
+//! that the server did, can connect again at once.
 //!
 //! Free places go to pending connections in the order of their arrival, whichever client gave the place up. Only a
 //! connection from an address that has its share waits until that address gives up a place.
@@ -61,7 +63,7 @@ impl PendingConnections {
     }
 
     /// Assigns the free places, and requests an eviction for each connection that is left. Returns a connection to
-    /// reject, and why: its time is over, or there is no client to evict for it. Call this until it returns `None`.
+    /// reject, and why: its time is over, or no client leaves for it. Call this until it returns `None`.
     pub fn assign(
         &mut self,
         places: Places<'_>,
@@ -100,12 +102,17 @@ impl PendingConnections {
         }
     }
 
-    /// Whether the connection at that index may still wait, and a client is being evicted for it.
+    /// Whether the connection at that index may still wait, and a client is leaving for it. Evictions come first: a
+    /// client that is leaving by itself may still have messages that take long.
     fn has_prospect(&self, index: usize, places: Places<'_>, now_ns: u64) -> bool {
         let connection = &self.pending[index];
         let own = (!places.has_share(connection.peer)).then(|| host_of(connection.peer));
         let wanted = if own.is_some() { self.count_from(connection.peer) } else { self.pending.len() };
-        now_ns < connection.until_ns && places.request_evictions(wanted, own, now_ns) >= wanted
+        if now_ns >= connection.until_ns {
+            return false;
+        }
+        let evicted = places.request_evictions(wanted, own, now_ns);
+        evicted >= wanted || evicted + places.closing(own) >= wanted
     }
 
     /// Removes a connection, for the shutdown.

@@ -49,16 +49,15 @@ impl Places<'_> {
     /// that have been idle longest. With `host`, it considers only clients of that host. Returns how many are leaving
     /// because of this or an earlier request. That is fewer than `wanted` if no others have been idle for long enough.
     pub fn request_evictions(&self, wanted: usize, host: Option<SocketAddr>, now_ns: u64) -> usize {
-        let is_meant = |conn: &ConnId| host.is_none_or(|host| self.clients.lock().is_from(*conn, host));
-        let mut leaving =
-            ConnId::all().filter(is_meant).filter(|conn| self.outboxes[*conn].lock().is_leaving()).count();
-        for conn in ConnId::all().filter(is_meant) {
+        let is_leaving = |conn: &ConnId| self.outboxes[*conn].lock().is_leaving();
+        let mut leaving = self.connections(host).filter(is_leaving).count();
+        for conn in self.connections(host) {
             if leaving < wanted && self.time_out(conn) {
                 leaving += 1;
             }
         }
         while leaving < wanted
-            && let Some((idle_since_ns, conn)) = self.longest_idle(ConnId::all().filter(is_meant), now_ns)
+            && let Some((idle_since_ns, conn)) = self.longest_idle(self.connections(host), now_ns)
         {
             // If the client has sent something since, it is not idle any more.
             if self.outboxes[conn].lock().request_eviction(idle_since_ns) {
@@ -67,6 +66,21 @@ impl Places<'_> {
             }
         }
         leaving
+    }
+
+    /// How many other connections are closing, because the client or the server has closed its side. With `host`, it
+    /// considers only clients of that host.
+    pub fn closing(&self, host: Option<SocketAddr>) -> usize {
+        let is_closing = |conn: &ConnId| {
+            let outbox = self.outboxes[*conn].lock();
+            !outbox.is_leaving() && outbox.endpoint.is_closing()
+        };
+        self.connections(host).filter(is_closing).count()
+    }
+
+    /// All connections, or those of a host.
+    fn connections(&self, host: Option<SocketAddr>) -> impl Iterator<Item = ConnId> {
+        ConnId::all().filter(move |conn| host.is_none_or(|host| self.clients.lock().is_from(*conn, host)))
     }
 
     /// Ends a connection if its peer's system no longer answers. Returns whether it has ended the connection.

@@ -1,7 +1,7 @@
 //! The server's end of a client's connection: its socket, and whether bytes can still be sent on it.
 
 #[cfg(not(loom))]
-use crate::net::socket;
+use crate::net::socket::{self, Transmission};
 use heapless::Vec;
 use nix::errno::Errno;
 #[cfg(not(loom))]
@@ -82,15 +82,28 @@ impl Endpoint {
 
     /// Whether the peer's system no longer answers or has reset the connection, as far as the kernel knows by now.
     #[cfg(not(loom))]
-    #[expect(unsafe_code, reason = "the worker owns the socket")]
     pub fn is_gone(&self) -> bool {
+        self.transmission().is_some_and(|transmission| transmission.is_gone)
+    }
+
+    /// Whether the connection has ended, or one side has closed its sending side.
+    #[cfg(not(loom))]
+    pub fn is_closing(&self) -> bool {
+        let is_closing = |transmission: Transmission| !transmission.is_established;
+        self.state == State::Closed || self.transmission().is_some_and(is_closing)
+    }
+
+    /// What the kernel knows by now about a connection that has not ended.
+    #[cfg(not(loom))]
+    #[expect(unsafe_code, reason = "the worker owns the socket")]
+    fn transmission(&self) -> Option<Transmission> {
         if self.state == State::Closed {
-            return false;
+            return None;
         }
         // SAFETY: the worker closes the socket only after it has closed this endpoint. That takes the lock of the
         // outbox, which this thread holds now.
         let socket = unsafe { BorrowedFd::borrow_raw(self.socket) };
-        socket::transmission(&socket).is_some_and(|transmission| transmission.is_gone)
+        socket::transmission(&socket)
     }
 }
 
