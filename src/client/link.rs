@@ -49,7 +49,7 @@ pub struct Link {
     failure: String,
     /// If a server's denial is no end: how long to wait after a round in which one has denied.
     denial_pause: Option<Duration>,
-    /// Whether a server has denied in this round.
+    /// Whether a server has denied since the last attempt with the first one.
     is_denied: bool,
 }
 
@@ -121,15 +121,15 @@ impl Link {
         }
     }
 
-    /// With `Some`, the link goes on to the next server if one denies this client the right, and makes that pause after a
-    /// round with a denial. With `None`, it reports the [denial](Change::Denied).
+    /// With `Some`, the link goes on to the next server if one denies this client the right, and makes that pause before
+    /// it tries the first one again. With `None`, it reports the [denial](Change::Denied).
     pub fn with_denial_pause(self, denial_pause: Option<Duration>) -> Self {
         Self { denial_pause, ..self }
     }
 
-    /// How long to wait after a denial, if it is no end.
-    pub fn denial_pause(&self) -> Option<Duration> {
-        self.denial_pause
+    /// Whether a denial is no end.
+    pub fn outlives_denials(&self) -> bool {
+        self.denial_pause.is_some()
     }
 
     /// The connection for messages, if there is one.
@@ -223,19 +223,39 @@ impl Link {
     /// [served](Self::has_served) nothing; otherwise with the first.
     pub fn lose(&mut self, is_wanted: bool, now: Instant) {
         if self.is_up() {
-            let has_next = self.server + 1 < self.servers.list().len();
-            self.first_server = if has_next && !self.is_serving { self.server + 1 } else { 0 };
+            self.first_server = self.next_server().filter(|_| !self.is_serving).unwrap_or(0);
             self.is_serving = false;
         }
         self.state =
             if is_wanted { State::Pausing { until: now + self.backoff.pause() } } else { State::Down };
     }
 
+    /// Drops the connection, because its server denies this client the right. The link tries the next server at once,
+    /// or the first one after the pause for a denial.
+    pub fn leave_denied(&mut self, now: Instant) {
+        (self.is_denied, self.is_serving) = (true, false);
+        let pause = match self.next_server() {
+            Some(_) => Duration::ZERO,
+            None => self.round_pause(),
+        };
+        self.first_server = self.next_server().unwrap_or(0);
+        self.state = State::Pausing { until: now + pause };
+    }
+
+    fn next_server(&self) -> Option<usize> {
+        Some(self.server + 1).filter(|next| *next < self.servers.list().len())
+    }
+
+    /// How long to wait before the first server is tried again.
+    fn round_pause(&mut self) -> Duration {
+        self.denial_pause.filter(|_| self.is_denied).unwrap_or_else(|| self.backoff.pause())
+    }
+
     // ---- The steps -------------------------------------------------------------------------------------
 
     fn begin_round(&mut self, now: Instant) -> Step {
         self.server = mem::take(&mut self.first_server);
-        self.is_denied = false;
+        self.is_denied &= self.server > 0;
         self.begin_server(now)
     }
 
@@ -297,12 +317,11 @@ impl Link {
     }
 
     fn begin_next_server(&mut self, now: Instant) -> Step {
-        self.server += 1;
-        if self.server < self.servers.list().len() {
+        if let Some(next) = self.next_server() {
+            self.server = next;
             return self.begin_server(now);
         }
-        let after_denial = self.denial_pause.filter(|_| self.is_denied);
-        self.state = State::Pausing { until: now + after_denial.unwrap_or_else(|| self.backoff.pause()) };
+        self.state = State::Pausing { until: now + self.round_pause() };
         Step::Over(Change::Failed(mem::take(&mut self.failure)))
     }
 
@@ -347,7 +366,7 @@ impl Link {
                     return Step::Over(Change::Up);
                 }
                 Proof::Failed(reason) => return self.fail(&reason, now),
-                Proof::Denied(reason) if self.denial_pause.is_some() => {
+                Proof::Denied(reason) if self.outlives_denials() => {
                     self.is_denied = true;
                     return self.fail(&reason, now);
                 }

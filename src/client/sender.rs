@@ -15,6 +15,7 @@ use super::token::Token;
 use super::wait::wait;
 use nix::poll::PollFlags;
 use std::collections::VecDeque;
+use std::mem;
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
@@ -90,6 +91,8 @@ pub struct Sender<T> {
     trouble: Option<String>,
     /// Send nothing until then: a message is repeated after that pause.
     held_until: Option<Instant>,
+    /// The server denies this client the right to send: send nothing more over this connection.
+    is_denied: bool,
     /// When the last reply came.
     heard: Instant,
     has_given_up: bool,
@@ -120,6 +123,7 @@ impl<T> Sender<T> {
             next: 0,
             trouble: None,
             held_until: None,
+            is_denied: false,
             heard: Instant::now(),
             has_given_up: false,
             is_seeking: false,
@@ -308,16 +312,14 @@ impl<T> Sender<T> {
                 self.link.has_served();
                 self.refuse(item, Refusal::Message(reason), now);
             }
-            Verdict::Denied(reason) => match self.link.denial_pause() {
-                Some(pause) => {
-                    self.hold_for(pause, &reason, now);
-                    self.requeue(item);
-                }
-                None => {
-                    self.refuse(item, Refusal::Client(reason.clone()), now);
-                    self.deny(&reason, now);
-                }
-            },
+            Verdict::Denied(reason) if self.link.outlives_denials() => {
+                (self.is_denied, self.trouble) = (true, Some(reason));
+                self.requeue(item);
+            }
+            Verdict::Denied(reason) => {
+                self.refuse(item, Refusal::Client(reason.clone()), now);
+                self.deny(&reason, now);
+            }
             Verdict::Later(reason) => {
                 self.hold(&reason, now);
                 self.requeue(item);
@@ -339,20 +341,29 @@ impl<T> Sender<T> {
         }
     }
 
-    /// Starts a pause in which nothing is sent, for that reason.
-    fn hold(&mut self, reason: &str, now: Instant) {
-        let pause = self.link.pause();
-        self.hold_for(pause, reason, now);
+    /// Whether a pause runs in which nothing is sent.
+    fn is_held(&self, now: Instant) -> bool {
+        self.held_until.is_some_and(|until| now < until)
     }
 
-    fn hold_for(&mut self, pause: Duration, reason: &str, now: Instant) {
-        self.held_until = Some(now + pause);
+    /// Starts a pause in which nothing is sent, for that reason. If one runs already, it is not prolonged: all messages
+    /// in flight may be refused for the same reason.
+    fn hold(&mut self, reason: &str, now: Instant) {
+        if !self.is_held(now) {
+            self.held_until = Some(now + self.link.pause());
+        }
         self.trouble = Some(reason.to_string());
     }
 
     /// Sends what may be sent; true: the link must advance first.
     fn transmit(&mut self, now: Instant) -> bool {
-        let is_held = self.held_until.is_some_and(|until| now < until);
+        // The replies to the messages in flight come first.
+        if self.is_denied && self.in_flight.is_empty() {
+            self.is_denied = false;
+            self.link.leave_denied(now);
+            return true;
+        }
+        let is_held = self.is_denied || self.is_held(now);
         if !is_held && !self.queue.is_empty() {
             if self.in_flight.is_empty() && now.duration_since(self.heard) >= PROBE {
                 self.link.probe(now);
@@ -407,7 +418,12 @@ impl<T> Sender<T> {
         if !self.queue.is_empty() {
             self.trouble = Some(reason.to_string());
         }
-        self.link.lose(!self.queue.is_empty(), now);
+        let was_denied = mem::take(&mut self.is_denied);
+        if was_denied && !self.queue.is_empty() {
+            self.link.leave_denied(now);
+        } else {
+            self.link.lose(!self.queue.is_empty(), now);
+        }
     }
 
     /// Handles a message with an unknown outcome: requeues or reports it.

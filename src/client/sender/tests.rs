@@ -257,8 +257,9 @@ fn messages_wait_for_the_right_to_send_if_the_caller_says_so() {
         let mut peer = Peer::greet(&listener);
         assert_eq!([(); 2].map(|()| peer.line()), ["a", "b"]);
         peer.say("NAK 2 not-authenticated\nNAK 3 not-authenticated\n");
+        let mut peer = Peer::greet(&listener);
         assert_eq!([(); 2].map(|()| peer.line()), ["a", "b"]);
-        peer.say("ACK 4 1\nACK 5 2\n");
+        peer.say("ACK 2 1\nACK 3 2\n");
     });
     assert_eq!(send(&mut sender, &["a", "b"]), [acknowledged(1, false), acknowledged(2, false)]);
     server.join().unwrap();
@@ -266,17 +267,22 @@ fn messages_wait_for_the_right_to_send_if_the_caller_says_so() {
 
 #[test]
 fn next_server_is_tried_if_one_denies_and_messages_wait() {
-    let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    let [first, second] = [0, 1].map(|index: usize| listeners[index].local_addr().unwrap());
+    let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let [first, second, third] = [0, 1, 2].map(|index: usize| listeners[index].local_addr().unwrap());
     let settings = Settings { denial_pause: Some(Duration::from_secs(3_600)), ..settings(LONG_MS, false) };
-    let mut sender = Sender::new(format!("{first},{second}").parse().unwrap(), settings);
+    let mut sender = Sender::new(format!("{first},{second},{third}").parse().unwrap(), settings);
     let server = spawn(move || {
         Peer::accept(&listeners[0]).say("ERR 0 not-allowed\n");
         let mut peer = Peer::greet(&listeners[1]);
+        assert_eq!([(); 2].map(|()| peer.line()), ["a", "b"]);
+        // The denial of one message is no reason to leave the reply to another one.
+        peer.say("NAK 2 not-permitted\n");
+        peer.say("ACK 3 1\n");
+        let mut peer = Peer::greet(&listeners[2]);
         assert_eq!(peer.line(), "a");
         peer.say("ACK 2 1\n");
     });
-    assert_eq!(send(&mut sender, &["a"]), [acknowledged(1, false)]);
+    assert_eq!(send(&mut sender, &["a", "b"]), [acknowledged(1, false), acknowledged(1, false)]);
     server.join().unwrap();
 }
 
@@ -344,6 +350,26 @@ fn message_that_a_handler_has_lost_is_repeated_after_a_pause() {
     server.join().unwrap();
     let pauses = Duration::from_millis(REPEATS * BACKOFF_MS_MIN / 2);
     assert!(start.elapsed() >= pauses, "{:?}", start.elapsed());
+}
+
+#[test]
+fn refusals_of_one_cause_are_one_pause() {
+    let (mut sender, server) = against(settings(LONG_MS, false), |listener| {
+        let mut peer = Peer::greet(&listener);
+        (0..IN_FLIGHT).for_each(|_| assert_eq!(peer.line(), "a"));
+        peer.say(&(2..IN_FLIGHT + 2).map(|n| format!("NAK {n} journal-failed\n")).collect::<String>());
+        // Until the sender closes the connection.
+        while !peer.line().is_empty() {}
+    });
+    for tag in 0..IN_FLIGHT {
+        sender.push(tag as u32, Message::new(Priority::NORMAL, "a").unwrap());
+    }
+    while sender.held_until.is_none() {
+        sender.wait(Some(Instant::now() + Duration::from_millis(10)));
+    }
+    assert!(sender.held_until <= Some(Instant::now() + Duration::from_millis(BACKOFF_MS_MIN)));
+    drop(sender);
+    server.join().unwrap();
 }
 
 #[test]
