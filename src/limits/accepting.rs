@@ -50,6 +50,10 @@ pub const PENDING_MAX: usize = 16;
 /// addresses.
 pub const PENDING_PER_ADDRESS_MAX: usize = PENDING_MAX / 4;
 
+/// Pending connections from all addresses that already have their share of places. The bound leaves room for addresses
+/// that have not: their connections wait only if all places are taken.
+pub const PENDING_WITHOUT_SHARE_MAX: usize = PENDING_MAX / 2;
+
 /// How long a pending connection waits at most, in milliseconds: as long as an evicted client may take, and some more.
 pub const PENDING_MS_MAX: u64 = FAREWELL_MS_MAX + 1_000;
 

@@ -4,7 +4,7 @@ use crate::support::{
     Client, HeldConsumer, Server, allow_many_connections, command, eventually, is_emulated, too_long,
 };
 use firstline::limits::{
-    CLIENTS, IN_FLIGHT, KEEPALIVE_IDLE_S, LINE_BYTES_MAX, RATE_BURST_MS, URGENT_BURST_MS,
+    CLIENTS, IN_FLIGHT, KEEPALIVE_IDLE_S, LINE_BYTES_MAX, PENDING_MAX, RATE_BURST_MS, URGENT_BURST_MS,
 };
 use nix::libc::linger;
 use nix::sys::socket::{setsockopt, sockopt};
@@ -129,6 +129,27 @@ fn client_that_has_closed_its_connection_does_not_keep_out_the_next_of_its_addre
         consumer.release();
         assert_eq!(try_to_be_served(&mut next), Ok(()), "resets: {resets}");
     }
+}
+
+#[test]
+fn connections_that_wait_for_their_own_address_keep_out_no_other() {
+    const PER_ADDRESS: usize = 4;
+    // Together they have as many connections as may wait.
+    let addresses = 10..10 + (PENDING_MAX / PER_ADDRESS) as u8;
+    let (server, _consumer) = HeldConsumer::start(&["--per-address", &PER_ADDRESS.to_string()]);
+    let of_each = || {
+        let addresses = addresses.clone();
+        addresses.flat_map(|last| [last; PER_ADDRESS]).map(|last| connect_from(last, &server))
+    };
+    let mut leaving: Vec<Client> = of_each().collect();
+    for client in &mut leaving {
+        client.send("message\n");
+        client.end_sending();
+    }
+    let mut other = connect_from(3, &server);
+    eventually("the messages are taken", || other.stats()["admitted"] == PENDING_MAX as u64);
+    let _waiting: Vec<Client> = of_each().collect();
+    assert_eq!(try_to_be_served(&mut connect_from(2, &server)), Ok(()));
 }
 
 sockopt_impl!(

@@ -10,7 +10,7 @@
 use super::places::Places;
 use super::vacancies::Vacancies;
 use crate::hub::clients::host_of;
-use crate::limits::{PENDING_MAX, PENDING_MS_MAX, PENDING_PER_ADDRESS_MAX};
+use crate::limits::{PENDING_MAX, PENDING_MS_MAX, PENDING_PER_ADDRESS_MAX, PENDING_WITHOUT_SHARE_MAX};
 use crate::protocol::reply::Farewell;
 use heapless::Vec;
 use std::net::SocketAddr;
@@ -44,7 +44,7 @@ impl PendingConnections {
         places: Places<'_>,
         now_ns: u64,
     ) -> Result<(), (OwnedFd, Farewell)> {
-        if self.count_from(peer) >= PENDING_PER_ADDRESS_MAX && !places.has_share(peer) {
+        if !places.has_share(peer) && self.has_enough_without_share(peer, places) {
             return Err((socket, Farewell::AddressFull));
         }
         let until_ns = now_ns + PENDING_MS_MAX * 1_000_000;
@@ -55,6 +55,13 @@ impl PendingConnections {
     /// How many pending connections come from the host of `peer`.
     fn count_from(&self, peer: SocketAddr) -> usize {
         self.pending.iter().filter(|connection| host_of(connection.peer) == host_of(peer)).count()
+    }
+
+    /// Whether no more connections may wait for a place of their own address.
+    fn has_enough_without_share(&self, peer: SocketAddr, places: Places<'_>) -> bool {
+        let without_share =
+            self.pending.iter().filter(|connection| !places.has_share(connection.peer)).count();
+        self.count_from(peer) >= PENDING_PER_ADDRESS_MAX || without_share >= PENDING_WITHOUT_SHARE_MAX
     }
 
     /// When the first pending connection may no longer wait, in nanoseconds.
