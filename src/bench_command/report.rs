@@ -51,8 +51,9 @@ pub fn text(
     for measured in figures.iter().filter(|measured| measured.work == Work::Urgent) {
         let _ = write!(
             text,
-            "\n{}: the times to the ACK\n{}",
+            "\n{} with {}: the times to the ACK\n{}",
             bench.title(measured.work),
+            rate(measured.median_rate()),
             plot(&measured.latency)
         );
     }

@@ -1,7 +1,7 @@
 //! The time from an urgent line to its ACK, while others flood the server.
 
 use super::limits::{RECEIVE_BYTES, SILENCE_MAX, URGENT_PAUSE};
-use super::load::{Clients, Load, connect, read, refusal, text};
+use super::load::{Clients, Load, Outcome, connect, read, refusal, text};
 use super::protocol::{Counter, Lines, Protocol as _};
 use super::trouble::Trouble;
 use crate::histogram::Histogram;
@@ -14,14 +14,15 @@ use std::time::{Duration, Instant};
 /// The part of the flood in which urgent lines are sent: the flood must not end before the last one is answered.
 const PART: f32 = 0.9;
 
-/// The times of urgent lines during `flood`. After the ACK of one and a pause of [`URGENT_PAUSE`] comes the next.
+/// The times of urgent lines during `flood`, and the outcome of the flood. After the ACK of one and a pause of
+/// [`URGENT_PAUSE`] comes the next.
 ///
 /// # Errors
 /// The server goes away, or answers nothing.
 ///
 /// # Panics
 /// The thread that floods panics.
-pub fn under_flood(address: SocketAddr, lines: &Lines, flood: Load) -> Result<Histogram, Trouble> {
+pub fn under_flood(address: SocketAddr, lines: &Lines, flood: Load) -> Result<(Histogram, Outcome), Trouble> {
     let mut probe = Probe::connect(address, lines, flood.text_bytes)?;
     let (clients, is_over) = (Clients::connect(address, lines, flood)?, AtomicBool::new(false));
     thread::scope(|scope| {
@@ -34,7 +35,7 @@ pub fn under_flood(address: SocketAddr, lines: &Lines, flood: Load) -> Result<Hi
         }
         is_over.store(true, Ordering::Relaxed);
         let flooded = flooding.join().expect("the load generator does not panic");
-        ended.and(flooded.map(drop)).map(|()| latency)
+        ended.and(flooded).map(|flooded| (latency, flooded))
     })
 }
 

@@ -28,9 +28,9 @@ pub enum Work {
 /// What one round of a measurement gave.
 #[derive(Debug)]
 pub struct Round {
-    /// Messages, or deliveries, a second; `None`: only times were measured.
-    pub per_second: Option<f64>,
-    /// The times to the ACK; empty: only the rate was measured.
+    /// Messages, or deliveries, a second.
+    pub per_second: f64,
+    /// The times to the ACK, for [`Work::Urgent`] those of the urgent lines; empty: only the rate was measured.
     pub latency: Histogram,
 }
 
@@ -110,7 +110,8 @@ impl<'a> Bench<'a> {
         let before = survey()?;
         let round = self.measure(work)?;
         survey()?.refuse_refusals(&before)?;
-        if round.per_second.map_or(round.latency.count() == 0, |rate| rate == 0.0) {
+        let has_times = round.latency.count() > 0 || work == Work::FanOut;
+        if round.per_second == 0.0 || !has_times {
             return Err(Trouble::Nothing);
         }
         Ok(round)
@@ -129,10 +130,10 @@ impl<'a> Bench<'a> {
             Work::Flood => acknowledged(32)?,
             Work::FanOut => load::fan_out(self.address, self.lines, load(16))?,
             Work::Urgent => {
-                let latency = urgent::under_flood(self.address, self.lines, load(32))?;
-                return Ok(Round { per_second: None, latency });
+                let (latency, flood) = urgent::under_flood(self.address, self.lines, load(32))?;
+                return Ok(Round { per_second: flood.per_second(), latency });
             }
         };
-        Ok(Round { per_second: Some(outcome.per_second()), latency: outcome.latency })
+        Ok(Round { per_second: outcome.per_second(), latency: outcome.latency })
     }
 }

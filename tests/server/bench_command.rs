@@ -60,6 +60,8 @@ fn own_server_is_measured_and_figures_are_compared() {
         "{ran:?}"
     );
     assert!(ran.printed.contains("# ") && ran.printed.contains(" %"), "the plot: {ran:?}");
+    let heading = ran.printed.lines().find(|line| line.ends_with("/s: the times to the ACK"));
+    assert!(heading.is_some_and(|line| line.contains(" x 32 flooding with ")), "{ran:?}");
     let again =
         self::ran(&["--seconds", "0.5", "--only", "1x1,urgent", "--workers", "1", "--compare", saved]);
     assert_eq!((again.code, again.printed.matches(" x before").count()), (Some(0), 2), "{again:?}");
