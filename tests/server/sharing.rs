@@ -11,6 +11,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 use nix::{libc, setsockopt_impl, sockopt_impl};
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 /// A client with the address 127.0.0.`last`; [`Server::connect`] has 127.0.0.1.
@@ -129,6 +130,37 @@ fn client_that_has_closed_its_connection_does_not_keep_out_the_next_of_its_addre
         consumer.release();
         assert_eq!(try_to_be_served(&mut next), Ok(()), "resets: {resets}");
     }
+}
+
+/// Each of these addresses closes its connection and connects again at once, many times; half of them after the server
+/// has closed its side.
+fn reconnect_at_once(addresses: Range<u8>, server: &Server) {
+    std::thread::scope(|scope| {
+        for last in addresses {
+            scope.spawn(move || {
+                for _ in 0..100 {
+                    let mut client = connect_from(last, server);
+                    assert_eq!(try_to_be_served(&mut client), Ok(()));
+                    if last % 2 == 0 {
+                        client.send("/quit\n");
+                        assert_eq!(client.rest(), ["OK 2", "BYE quit"]);
+                    }
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn client_that_connects_again_at_once_has_its_place_at_its_address_and_in_a_full_server() {
+    allow_many_connections();
+    let server = Server::start(&["--per-address", "1"]);
+    reconnect_at_once(10..18, &server);
+    let server = Server::start(&["--per-address", "off"]);
+    let mut others: Vec<_> = (8..CLIENTS).map(|_| server.connect()).collect();
+    others.iter_mut().for_each(|other| assert_eq!(other.ask("/ping"), "OK 1"));
+    reconnect_at_once(10..18, &server);
+    assert_eq!(others[0].stats()["clients-turned-away"], 0);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::shared::Shared;
 use crate::support::Server;
 use crate::support::accounts::Violation;
 use firstline::histogram::Histogram;
-use firstline::limits::REJECTED_MAX;
+use firstline::limits::{PENDING_MAX, REJECTED_MAX};
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -94,7 +94,7 @@ impl Samples {
                 "resident memory grew: at most {before_kib} KiB in the first third, and {after_kib} KiB in the last"
             ));
         }
-        let descriptors_max = self.idle_descriptors + self.places + REJECTED_MAX + 1;
+        let descriptors_max = self.idle_descriptors + self.places + PENDING_MAX + REJECTED_MAX + 1;
         if let Some(sample) = self.all.iter().find(|sample| sample.descriptors > descriptors_max) {
             let (count, second) = (sample.descriptors, sample.second);
             return Err(format!(

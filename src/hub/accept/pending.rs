@@ -109,8 +109,8 @@ impl PendingConnections {
         }
     }
 
-    /// Whether the connection at that index may still wait, and a client is leaving for it. Evictions come first: a
-    /// client that is leaving by itself may still have messages that take long.
+    /// Whether the connection at that index may still wait, and a client is leaving for it or has left. Evictions come
+    /// first: a client that is leaving by itself may still have messages that take long.
     fn has_prospect(&self, index: usize, places: Places<'_>, now_ns: u64) -> bool {
         let connection = &self.pending[index];
         let own = (!places.has_share(connection.peer)).then(|| host_of(connection.peer));
@@ -119,7 +119,8 @@ impl PendingConnections {
             return false;
         }
         let evicted = places.request_evictions(wanted, own, now_ns);
-        evicted >= wanted || evicted + places.closing(own) >= wanted
+        // Last, because a client that leaves meanwhile is not counted above. Its worker wakes the acceptor.
+        evicted >= wanted || evicted + places.closing(own) >= wanted || places.is_free_for(connection.peer)
     }
 
     /// Removes a connection, for the shutdown.

@@ -5,6 +5,7 @@ use crate::hub::clients::ClientTable;
 use crate::hub::egress::shared_outbox::SharedOutbox;
 use crate::hub::settings::Settings;
 use crate::hub::workers::wakeups::Wakeups;
+use crate::limits::CLIENTS;
 use crate::sync::Mutex;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -43,6 +44,11 @@ impl Places<'_> {
     /// Whether the host of `peer` has fewer places than its share.
     pub fn has_share(&self, peer: SocketAddr) -> bool {
         self.settings.per_address.is_none_or(|count_max| self.clients.lock().connected_from(peer) < count_max)
+    }
+
+    /// Whether a client from the host of `peer` could take a place now.
+    pub fn is_free_for(&self, peer: SocketAddr) -> bool {
+        self.has_share(peer) && self.clients.lock().taken().0 < CLIENTS
     }
 
     /// Evicts clients until `wanted` of them are leaving: first clients whose system no longer answers, then those
