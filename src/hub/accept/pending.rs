@@ -44,7 +44,7 @@ impl PendingConnections {
         places: Places<'_>,
         now_ns: u64,
     ) -> Result<(), (OwnedFd, Farewell)> {
-        if !places.has_share(peer) && self.has_enough_without_share(peer, places) {
+        if self.has_enough_without_share(peer, places) && !places.has_share(peer) {
             return Err((socket, Farewell::AddressFull));
         }
         let until_ns = now_ns + PENDING_MS_MAX * 1_000_000;
