@@ -10,34 +10,36 @@ pub struct Figures {
     pub work: Work,
     /// The times to the ACK in all rounds together.
     pub latency: Histogram,
-    /// Of each round: messages a second; or for urgent lines, the 99th percentile in microseconds.
-    rounds: Vec<f64>,
     /// Messages a second of each round.
     rates: Vec<f64>,
+    /// The 99th percentile of each round's times, in microseconds.
+    p99_us: Vec<f64>,
 }
 
 impl Figures {
     /// No round yet.
     pub fn new(work: Work) -> Self {
-        Self { work, latency: Histogram::new(), rounds: Vec::new(), rates: Vec::new() }
+        Self { work, latency: Histogram::new(), rates: Vec::new(), p99_us: Vec::new() }
     }
 
     /// Adds a round.
     pub fn add(&mut self, round: &Round) {
-        self.rounds.push(match self.work {
-            Work::Urgent => round.latency.percentile(990) as f64 / 1e3,
-            _ => round.per_second,
-        });
         self.rates.push(round.per_second);
+        self.p99_us.push(round.latency.percentile(990) as f64 / 1e3);
         self.latency.merge(&round.latency);
     }
 
-    /// The median of the rounds.
+    /// What counts of each round: the 99th percentile for urgent lines, and otherwise the rate.
+    fn rounds(&self) -> &[f64] {
+        if self.work == Work::Urgent { &self.p99_us } else { &self.rates }
+    }
+
+    /// The median of the rounds: messages a second, or for urgent lines the 99th percentile in microseconds.
     ///
     /// # Panics
     /// There was no round.
     pub fn median(&self) -> f64 {
-        median_of(&self.rounds)
+        median_of(self.rounds())
     }
 
     /// The median of the rounds' messages a second, for urgent lines those of the flood.
@@ -50,7 +52,7 @@ impl Figures {
 
     /// The least and the greatest of the rounds.
     pub fn range(&self) -> (f64, f64) {
-        self.rounds
+        self.rounds()
             .iter()
             .fold((f64::MAX, 0.0), |(least, most), figure| (figure.min(least), figure.max(most)))
     }

@@ -234,11 +234,9 @@ impl Link {
     /// or the first one after the pause for a denial.
     pub fn leave_denied(&mut self, now: Instant) {
         (self.is_denied, self.is_serving) = (true, false);
-        let pause = match self.next_server() {
-            Some(_) => Duration::ZERO,
-            None => self.round_pause(),
-        };
-        self.first_server = self.next_server().unwrap_or(0);
+        let next = self.next_server();
+        let pause = if next.is_some() { Duration::ZERO } else { self.round_pause() };
+        self.first_server = next.unwrap_or(0);
         self.state = State::Pausing { until: now + pause };
     }
 

@@ -57,7 +57,7 @@ impl PendingConnections {
         self.pending.iter().filter(|connection| host_of(connection.peer) == host_of(peer)).count()
     }
 
-    /// Whether no more connections may wait for a place of their own address.
+    /// Whether a connection from `peer` may not wait if its address has its share already.
     fn has_enough_without_share(&self, peer: SocketAddr, places: Places<'_>) -> bool {
         let without_share =
             self.pending.iter().filter(|connection| !places.has_share(connection.peer)).count();
@@ -113,11 +113,11 @@ impl PendingConnections {
     /// first: a client that is leaving by itself may still have messages that take long.
     fn has_prospect(&self, index: usize, places: Places<'_>, now_ns: u64) -> bool {
         let connection = &self.pending[index];
-        let own = (!places.has_share(connection.peer)).then(|| host_of(connection.peer));
-        let wanted = if own.is_some() { self.count_from(connection.peer) } else { self.pending.len() };
         if now_ns >= connection.until_ns {
             return false;
         }
+        let own = (!places.has_share(connection.peer)).then(|| host_of(connection.peer));
+        let wanted = if own.is_some() { self.count_from(connection.peer) } else { self.pending.len() };
         let evicted = places.request_evictions(wanted, own, now_ns);
         // Last, because a client that leaves meanwhile is not counted above. Its worker wakes the acceptor.
         evicted >= wanted || evicted + places.closing(own) >= wanted || places.is_free_for(connection.peer)
